@@ -1,0 +1,3 @@
+module github.com/llmc-go/llmc
+
+go 1.26
