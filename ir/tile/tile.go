@@ -86,12 +86,12 @@ const (
 	Acosh
 	Atanh
 	Erf
-	Sigmoid   // 1/(1 + exp(-x))
-	Softplus  // log(1 + exp(x))
-	Gelu      // x * (1 + erf(x/sqrt(2))) / 2
-	GeluTanh  // x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) / 2
-	Silu      // x * sigmoid(x)
-	Relu      // max(x, 0); NaN stays NaN
+	Sigmoid  // 1/(1 + exp(-x))
+	Softplus // log(1 + exp(x))
+	Gelu     // x * (1 + erf(x/sqrt(2))) / 2
+	GeluTanh // x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) / 2
+	Silu     // x * sigmoid(x)
+	Relu     // max(x, 0); NaN stays NaN
 	Floor
 	Ceil
 	RoundEven // to an integer, ties to even

@@ -1,0 +1,113 @@
+// Package host is how operators that are their own reference run: a Fn computes over host tensors with plain
+// loops. The evaluator and the runtime call the same functions; this package and its topics are leaves.
+package host
+
+import (
+	"fmt"
+
+	"github.com/llmc-go/llmc/ir/attr"
+	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/tensor"
+)
+
+// Fn is a function of a host step. Name is written into compiled programs.
+type Fn struct {
+	Name string
+	Run  func(*Call) error
+}
+
+// Call is one invocation. In holds nil for absent optional operands. Attrs are those of the node; Dims
+// attributes arrive as Ints. Functions never write to In.
+type Call struct {
+	In    []*tensor.Tensor
+	Attrs attr.List
+
+	outs   []*tensor.Tensor
+	types  []dtype.Type
+	budget *Budget
+}
+
+// Budget bounds what host functions may allocate, in bytes; nil is no bound.
+type Budget struct {
+	Left int64
+}
+
+// Take reserves n bytes.
+func (b *Budget) Take(n int64) error {
+	if b == nil {
+		return nil
+	}
+	if n < 0 || n > b.Left {
+		return fmt.Errorf("needs %d bytes, and the memory limit leaves %d", n, b.Left)
+	}
+	b.Left -= n
+	return nil
+}
+
+// NewCall prepares a call. outs has an entry per result: a tensor whose storage the result must fill, where
+// its shape is known already, or nil. types are the element types of the results.
+func NewCall(in []*tensor.Tensor, attrs attr.List, outs []*tensor.Tensor, types []dtype.Type, budget *Budget) *Call {
+	return &Call{In: in, Attrs: attrs, outs: append([]*tensor.Tensor(nil), outs...), types: types, budget: budget}
+}
+
+// NumOut is the number of results.
+func (c *Call) NumOut() int { return len(c.types) }
+
+// OutElem is the element type of result i.
+func (c *Call) OutElem(i int) dtype.Type { return c.types[i] }
+
+// Out returns the storage of result i at a shape: the caller's buffer where it gave one, which must then have
+// that shape, or a new tensor within the budget. The contents are undefined in the first case; functions
+// write every element.
+func (c *Call) Out(i int, shape ...int) (*tensor.Tensor, error) {
+	n, ok := tensor.Count(shape)
+	if !ok || n > 1<<48 {
+		return nil, fmt.Errorf("result %d: shape %v is too large", i, shape)
+	}
+	if t := c.outs[i]; t != nil {
+		if !equalShape(t.Shape, shape) {
+			return nil, fmt.Errorf("result %d: want shape %v, got %v", i, t.Shape, shape)
+		}
+		return t, nil
+	}
+	size := int64(c.types[i].Bytes(n))
+	if c.types[i] == dtype.String {
+		size = 16 * int64(n)
+	}
+	if err := c.budget.Take(size); err != nil {
+		return nil, fmt.Errorf("result %d of shape %v: %w", i, shape, err)
+	}
+	t := tensor.New(c.types[i], append([]int(nil), shape...)...)
+	c.outs[i] = t
+	return t, nil
+}
+
+// Temp reserves scratch memory of n bytes against the budget before a function allocates it.
+func (c *Call) Temp(n int64) error { return c.budget.Take(n) }
+
+// Result returns result i after Run.
+func (c *Call) Result(i int) *tensor.Tensor { return c.outs[i] }
+
+func equalShape(a, b []int) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Axis normalises a possibly negative axis.
+func Axis(axis int64, rank int) (int, error) {
+	a := axis
+	if a < 0 {
+		a += int64(rank)
+	}
+	if a < 0 || a >= int64(rank) {
+		return 0, fmt.Errorf("axis %d of a tensor of rank %d", axis, rank)
+	}
+	return int(a), nil
+}
