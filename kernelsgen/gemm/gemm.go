@@ -1,0 +1,372 @@
+// Package gemm writes the fp32 matrix-product kernels of runtime/kernels/gemm.
+//
+// Every function computes one register tile of C from m rows of A and one panel of B (32 columns, or the left or right half of one),
+// with all rows' sums in registers over the whole of K. There is one function for every m up to the tile's height, so that a driver
+// can cut any M evenly and no lane is ever wasted.
+package gemm
+
+import (
+	"fmt"
+	"strings"
+
+	. "github.com/mmcloughlin/avo/operand" //nolint:revive,staticcheck // operands read like assembly
+	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/llmc-go/llmc/kernelsgen/gen"
+)
+
+const dir = "runtime/kernels/gemm"
+
+// panelBytes is the distance of two consecutive k in a panel of B.
+const panelBytes = 32 * 4
+
+var record = gen.Record{
+	Name: "tile",
+	Doc:  "is what a kernel reads: one register tile of C. Strides are in bytes.",
+	Fields: []gen.Field{
+		{Name: "a", Type: "*float32", Doc: "first row"},
+		{Name: "rsa", Type: "uintptr", Doc: "from a row of A to the next"},
+		{Name: "csa", Type: "uintptr", Doc: "from a k of A to the next"},
+		{Name: "b", Type: "*float32", Doc: "panel; k advances by 128 bytes"},
+		{Name: "k", Type: "int", Doc: "terms; may be 0"},
+		{Name: "c", Type: "*float32", Doc: "result"},
+		{Name: "ldc", Type: "uintptr", Doc: "from a row of C to the next"},
+		{Name: "add", Type: "*float32", Doc: "added to the sums, or nil"},
+		{Name: "ldadd", Type: "uintptr", Doc: "from a row of add to the next"},
+		{Name: "biasN", Type: "*float32", Doc: "one for each column, or nil"},
+		{Name: "biasM", Type: "*float32", Doc: "one for each row, or nil"},
+		{Name: "n", Type: "int", Doc: "columns that exist; more than the width counts as the width"},
+		{Name: "clamp", Type: "int", Doc: "not 0: apply lo and hi"},
+		{Name: "lo", Type: "float32", Doc: "lower bound"},
+		{Name: "hi", Type: "float32", Doc: "upper bound"},
+	},
+}
+
+var transposeRecord = gen.Record{
+	Name: "strip",
+	Doc:  "is what the transposing pack kernel reads: 8 columns of B that are contiguous along k. Strides are in bytes.",
+	Fields: []gen.Field{
+		{Name: "src", Type: "*float32", Doc: "first column"},
+		{Name: "stride", Type: "uintptr", Doc: "from a column to the next"},
+		{Name: "dst", Type: "*float32", Doc: "in the panel; k advances by 128 bytes"},
+		{Name: "k", Type: "int", Doc: "terms, a multiple of 8"},
+	},
+}
+
+// family describes the kernels of one tier.
+type family struct {
+	tier  string
+	rows  int // height of the largest tile
+	vecs  int // vector registers across the tile
+	lanes int
+}
+
+func (f family) cols() int         { return f.vecs * f.lanes }
+func (f family) name(m int) string { return fmt.Sprintf("f32_gemm_m%dn%d_%s", m, f.cols(), f.tier) }
+func (f family) vec(a *gen.Asm) reg.VecVirtual {
+	if f.lanes == 16 {
+		return a.ZMM()
+	}
+	return a.YMM()
+}
+
+var families = []family{
+	{tier: "avx512", rows: 14, vecs: 2, lanes: 16}, // 28 sums, 2 of B, 2 of A
+	{tier: "avx2", rows: 6, vecs: 2, lanes: 8},     // 12 sums, 2 of B, 2 of A
+}
+
+// Files generates the family.
+func Files() ([]gen.File, error) {
+	var files []gen.File
+	var rows, funcs strings.Builder
+	for id, f := range families {
+		asm := gen.NewAsm(dir, "gemm_"+f.tier, record)
+		for m := 1; m <= f.rows; m++ {
+			f.kernel(asm, m)
+		}
+		fs, needs, err := asm.Finish()
+		if err != nil {
+			return nil, fmt.Errorf("gemm %s: %w", f.tier, err)
+		}
+		files = append(files, fs...)
+		var used []string
+		fmt.Fprintf(&funcs, "\t{")
+		for m := 1; m <= f.rows; m++ {
+			used = gen.Union(used, needs[f.name(m)])
+			fmt.Fprintf(&funcs, "%s, ", f.name(m))
+		}
+		fmt.Fprintf(&funcs, "},\n")
+		fmt.Fprintf(&rows, "\t{Name: %q, Needs: %s, MR: %d, NR: %d, Layout: \"p32\", Order: \"k ascending, in blocks of kc\", id: %d},\n",
+			f.name(f.rows), gen.Needs(used), f.rows, f.cols(), id)
+	}
+	t := gen.NewAsm(dir, "pack_avx2", transposeRecord)
+	transpose(t)
+	fs, needs, err := t.Finish()
+	if err != nil {
+		return nil, fmt.Errorf("gemm pack: %w", err)
+	}
+	files = append(files, fs...)
+
+	zrows, err := gen.GoFile(dir+"/zrows.go", "", "gemm", fmt.Sprintf(`import "github.com/llmc-go/llmc/runtime/cpu"
+
+// rows is the family's table, best first; it ends in the portable row.
+var rows = [...]Row{
+%s	{Name: "f32_gemm_ref", MR: 2, NR: 4, Layout: "p32", Order: "k ascending, in blocks of 32", id: %d},
+}
+
+// packNeeds is what the transposing pack kernel needs.
+const packNeeds = %s
+
+%s
+%s`, rows.String(), len(families), gen.Needs(needs[transposeName]), record.Source(), transposeRecord.Source()))
+	if err != nil {
+		return nil, err
+	}
+	zfuncs, err := gen.GoFile(dir+"/zfuncs_amd64.go", "!purego", "gemm", fmt.Sprintf(`// kernels holds the functions of the rows in their order: kernels[i][m-1] computes m rows.
+var kernels = [len(rows)][]func(*tile){
+%s}
+
+// packStrip transposes 8 columns into a panel.
+func packStrip(s *strip) { %s(s) }
+`, funcs.String(), transposeName))
+	if err != nil {
+		return nil, err
+	}
+	return append(files, zrows, zfuncs), nil
+}
+
+// aRows addresses rows of a matrix: row 5q+s is base register q plus s strides, so that five rows share a register and no multiply is needed.
+type aRows struct {
+	base            []reg.GPVirtual
+	stride, stride3 reg.GPVirtual
+}
+
+func newRows(a *gen.Asm, m int, base, stride string) aRows {
+	r := aRows{base: []reg.GPVirtual{a.LoadInt(base)}, stride: a.LoadInt(stride)}
+	r.stride3 = a.GP64()
+	a.LEAQ(Mem{Base: r.stride, Index: r.stride, Scale: 2}, r.stride3)
+	for q := 5; q < m; q += 5 {
+		p, last := a.GP64(), r.base[len(r.base)-1]
+		a.LEAQ(Mem{Base: last, Index: r.stride, Scale: 4}, p)
+		a.ADDQ(r.stride, p)
+		r.base = append(r.base, p)
+	}
+	return r
+}
+
+func (r aRows) row(i int) Mem {
+	base := r.base[i/5]
+	switch i % 5 {
+	case 0:
+		return Mem{Base: base}
+	case 3:
+		return Mem{Base: base, Index: r.stride3, Scale: 1}
+	default:
+		return Mem{Base: base, Index: r.stride, Scale: uint8(i % 5)}
+	}
+}
+
+// kernel writes the function for m rows.
+func (f family) kernel(a *gen.Asm, m int) {
+	name := f.name(m)
+	a.Func(name, fmt.Sprintf("computes %d rows of %d columns.", m, f.cols()))
+	A := newRows(a, m, "a", "rsa")
+	csa := a.LoadInt("csa")
+	B := a.LoadInt("b")
+	K := a.LoadInt("k")
+
+	sums := make([][]reg.VecVirtual, m)
+	for i := range sums {
+		for range f.vecs {
+			v := f.vec(a)
+			a.Zero(v)
+			sums[i] = append(sums[i], v)
+		}
+	}
+	// Few rows are bound by the stream of B, not by arithmetic: look further ahead.
+	ahead := 1024
+	if m <= 8 {
+		ahead = 4096
+	}
+	const unroll = 4
+	step := func(u int) {
+		var b []reg.VecVirtual
+		for j := range f.vecs {
+			v := f.vec(a)
+			a.VMOVUPS(Mem{Base: B, Disp: u*panelBytes + j*f.lanes*4}, v)
+			b = append(b, v)
+		}
+		for line := 0; line < f.cols()*4; line += 64 {
+			a.PREFETCHT0(Mem{Base: B, Disp: ahead + u*panelBytes + line})
+		}
+		for i := range m {
+			x := f.vec(a)
+			a.VBROADCASTSS(A.row(i), x)
+			for j := range f.vecs {
+				a.VFMADD231PS(b[j], x, sums[i][j])
+			}
+		}
+		for _, p := range A.base {
+			a.ADDQ(csa, p)
+		}
+	}
+	a.SUBQ(Imm(unroll), K)
+	a.JL(LabelRef("tail"))
+	a.Label("loop")
+	for u := range unroll {
+		step(u)
+	}
+	a.ADDQ(U32(unroll*panelBytes), B)
+	a.SUBQ(Imm(unroll), K)
+	a.JGE(LabelRef("loop"))
+	a.Label("tail")
+	a.ADDQ(Imm(unroll), K)
+	a.JZ(LabelRef("sums"))
+	a.Label("single")
+	step(0)
+	a.ADDQ(U32(panelBytes), B)
+	a.DECQ(K)
+	a.JNZ(LabelRef("single"))
+	a.Label("sums")
+	f.finish(a, sums)
+}
+
+// finish adds, clamps and stores the sums: once for whole tiles, once with masked columns.
+func (f family) finish(a *gen.Asm, sums [][]reg.VecVirtual) {
+	a.CMPQ(a.Arg("n"), Imm(uint64(f.cols())))
+	a.JL(LabelRef("masked"))
+	f.epilogue(a, sums, "whole", func(m Mem, v reg.VecVirtual, _ int) { a.VMOVUPS(m, v) },
+		func(v reg.VecVirtual, m Mem, _ int) { a.VMOVUPS(v, m) })
+	a.Label("masked")
+	n := f.vec(a)
+	a.VPBROADCASTD(a.Arg("n"), n)
+	if f.lanes == 16 {
+		var masks []reg.OpmaskVirtual
+		for j := range f.vecs {
+			k := a.K()
+			a.VPCMPGTD(a.Lanes(j*f.lanes), n, k)
+			masks = append(masks, k)
+		}
+		f.epilogue(a, sums, "part", func(m Mem, v reg.VecVirtual, j int) { a.VMOVUPS_Z(m, masks[j], v) },
+			func(v reg.VecVirtual, m Mem, j int) { a.VMOVUPS(v, masks[j], m) })
+		return
+	}
+	var masks []reg.VecVirtual
+	for j := range f.vecs {
+		v := f.vec(a)
+		a.VPCMPGTD(a.Lanes(j*f.lanes), n, v)
+		masks = append(masks, v)
+	}
+	f.epilogue(a, sums, "part", func(m Mem, v reg.VecVirtual, j int) { a.VMASKMOVPS(m, masks[j], v) },
+		func(v reg.VecVirtual, m Mem, j int) { a.VMASKMOVPS(v, masks[j], m) })
+}
+
+func (f family) epilogue(a *gen.Asm, sums [][]reg.VecVirtual, label string, load func(Mem, reg.VecVirtual, int), store func(reg.VecVirtual, Mem, int)) {
+	width := f.lanes * 4
+	// Terms that are absent are jumped over: each costs a vector operation for every register.
+	when := func(field, to string) reg.GPVirtual {
+		p := a.LoadInt(field)
+		a.TESTQ(p, p)
+		a.JZ(LabelRef(label + to))
+		return p
+	}
+	p := when("biasN", "_biasM")
+	for j := range f.vecs {
+		x := f.vec(a)
+		load(Mem{Base: p, Disp: j * width}, x, j)
+		for i := range sums {
+			a.VADDPS(x, sums[i][j], sums[i][j])
+		}
+	}
+	a.Label(label + "_biasM")
+	p = when("biasM", "_add")
+	for i := range sums {
+		x := f.vec(a)
+		a.VBROADCASTSS(Mem{Base: p, Disp: 4 * i}, x)
+		for j := range f.vecs {
+			a.VADDPS(x, sums[i][j], sums[i][j])
+		}
+	}
+	a.Label(label + "_add")
+	p = when("add", "_clamp")
+	ld := a.LoadInt("ldadd")
+	for i := range sums {
+		for j := range f.vecs {
+			x := f.vec(a)
+			load(Mem{Base: p, Disp: j * width}, x, j)
+			a.VADDPS(x, sums[i][j], sums[i][j])
+		}
+		a.ADDQ(ld, p)
+	}
+	a.Label(label + "_clamp")
+	when("clamp", "_store")
+	lo, hi := f.vec(a), f.vec(a)
+	a.VBROADCASTSS(a.Arg("lo"), lo)
+	a.VBROADCASTSS(a.Arg("hi"), hi)
+	for i := range sums {
+		for j := range f.vecs { // a NaN in the second source is the result
+			a.VMAXPS(sums[i][j], lo, sums[i][j])
+			a.VMINPS(sums[i][j], hi, sums[i][j])
+		}
+	}
+	a.Label(label + "_store")
+	c, ldc := a.LoadInt("c"), a.LoadInt("ldc")
+	for i := range sums {
+		for j := range f.vecs {
+			store(sums[i][j], Mem{Base: c, Disp: j * width}, j)
+		}
+		a.ADDQ(ldc, c)
+	}
+	a.End()
+}
+
+const transposeName = "f32_gemm_packt_u8_avx2"
+
+// transpose writes the kernel that packs 8 columns, each contiguous along k, into 8 of the 32 columns of a panel.
+func transpose(a *gen.Asm) {
+	a.Func(transposeName, "transposes 8 columns into a panel, 8 terms a step.")
+	src := newRows(a, 8, "src", "stride")
+	dst, k := a.LoadInt("dst"), a.LoadInt("k")
+	a.Label("loop")
+	in := make([]reg.VecVirtual, 8)
+	for i := range in {
+		in[i] = a.YMM()
+		a.VMOVUPS(src.row(i), in[i])
+	}
+	for _, p := range src.base {
+		a.ADDQ(Imm(32), p)
+	}
+	for i, v := range transpose8(a, in) {
+		a.VMOVUPS(v, Mem{Base: dst, Disp: i * panelBytes})
+	}
+	a.ADDQ(U32(8*panelBytes), dst)
+	a.SUBQ(Imm(8), k)
+	a.JNZ(LabelRef("loop"))
+	a.End()
+}
+
+// transpose8 is the usual three rounds of an 8x8 transpose: pairs, quadruples, halves.
+func transpose8(a *gen.Asm, in []reg.VecVirtual) []reg.VecVirtual {
+	pairs := make([]reg.VecVirtual, 8)
+	for i := 0; i < 8; i += 2 {
+		pairs[i], pairs[i+1] = a.YMM(), a.YMM()
+		a.VUNPCKLPS(in[i+1], in[i], pairs[i])
+		a.VUNPCKHPS(in[i+1], in[i], pairs[i+1])
+	}
+	quads := make([]reg.VecVirtual, 8)
+	for i := 0; i < 8; i += 4 {
+		for j := range 2 {
+			lo, hi := pairs[i+j], pairs[i+j+2]
+			quads[i+2*j], quads[i+2*j+1] = a.YMM(), a.YMM()
+			a.VSHUFPS(U8(0x44), hi, lo, quads[i+2*j])
+			a.VSHUFPS(U8(0xee), hi, lo, quads[i+2*j+1])
+		}
+	}
+	out := make([]reg.VecVirtual, 8)
+	for i := range 4 {
+		out[i], out[i+4] = a.YMM(), a.YMM()
+		a.VPERM2F128(U8(0x20), quads[i+4], quads[i], out[i])
+		a.VPERM2F128(U8(0x31), quads[i+4], quads[i], out[i+4])
+	}
+	return out
+}

@@ -1,0 +1,44 @@
+// Command kernelsgen writes the assembly kernels and their tables. It is run by `go generate ./runtime/kernels/...`.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/llmc-go/llmc/kernelsgen/gemm"
+	"github.com/llmc-go/llmc/kernelsgen/gen"
+)
+
+// families lists the generators, one for each package under runtime/kernels that holds assembly.
+var families = []struct {
+	dir   string
+	files func() ([]gen.File, error)
+}{
+	{"runtime/kernels/gemm", gemm.Files},
+}
+
+func main() {
+	root := flag.String("root", ".", "root of the repository")
+	flag.Parse()
+	if err := write(*root); err != nil {
+		fmt.Fprintln(os.Stderr, "kernelsgen:", err)
+		os.Exit(1)
+	}
+}
+
+func write(root string) error {
+	for _, f := range families {
+		files, err := f.files()
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(file.Path)), file.Data, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/llmc-go/llmc/kernelsgen/gen"
+)
+
+// TestCurrent compares every generated file with what its generator gives now, and looks for files that no generator owns.
+func TestCurrent(t *testing.T) {
+	root := ".."
+	owned := map[string]bool{}
+	for _, f := range families {
+		files, err := f.files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			owned[file.Path] = true
+			got, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file.Path)))
+			if err != nil {
+				t.Error(err)
+			} else if !bytes.Equal(got, file.Data) {
+				t.Errorf("%s is not what its generator writes; run go generate ./runtime/kernels/...", file.Path)
+			}
+		}
+	}
+	paths, err := filepath.Glob(filepath.Join(root, "runtime/kernels/*/*"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no kernels found: %v", err)
+	}
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil || info.IsDir() {
+			continue
+		}
+		text, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rel := strings.TrimPrefix(filepath.ToSlash(p), root+"/")
+		head, _, _ := bytes.Cut(text, []byte("\n\n"))
+		generated := bytes.Contains(head, []byte(strings.TrimSpace(gen.Header))) || strings.HasPrefix(path.Base(p), "z")
+		if generated && !owned[rel] {
+			t.Errorf("%s looks generated, but no generator writes it", rel)
+		}
+		if strings.HasSuffix(p, ".s") && !owned[rel] {
+			t.Errorf("%s: assembly is generated, never written by hand", rel)
+		}
+	}
+}
+
+// TestPolite looks at the text of the assembly: a stack check in every prologue, upper halves cleared before every return.
+func TestPolite(t *testing.T) {
+	for _, f := range families {
+		files, err := f.files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if !strings.HasSuffix(file.Path, ".s") {
+				continue
+			}
+			var last string
+			for line := range strings.Lines(string(file.Data)) {
+				line = strings.TrimSpace(line)
+				switch {
+				case strings.HasPrefix(line, "TEXT"):
+					if strings.Contains(line, "NOSPLIT") || !strings.Contains(line, "$128-8") {
+						t.Errorf("%s: %s: want a frame of 128 bytes and no NOSPLIT", file.Path, line)
+					}
+				case line == "RET" && last != "VZEROUPPER":
+					t.Errorf("%s: RET after %s, want VZEROUPPER", file.Path, last)
+				}
+				if line != "" {
+					last = line
+				}
+			}
+		}
+	}
+}

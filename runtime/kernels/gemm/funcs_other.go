@@ -1,0 +1,8 @@
+//go:build !amd64 || purego
+
+package gemm
+
+// kernels is empty: only the portable row runs.
+var kernels [len(rows)][]func(*tile)
+
+func packStrip(*strip) { panic("gemm: no assembly in this build") }

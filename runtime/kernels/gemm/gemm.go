@@ -1,0 +1,269 @@
+// Package gemm multiplies fp32 matrices. Its meaning is the naive loop over [Args]:
+//
+//	for m, n:  s = sum over k of A[m*RSA + k*CSA] * B(k, n)
+//	           C[m*LDC + n] = post(s + biasN[n] + biasM[m] + add[m*LDAdd + n])
+//
+// where absent terms are skipped, B is packed in the layout p32 ([PackB]) and post bounds the value from below and above. Rows of the
+// table differ in the tile that stays in registers and in the order of the sum; every row sums one element of C in an order that
+// depends on K alone, so that cutting M and N among threads, anywhere, changes no bit.
+//
+// Blocking follows Goto and van de Geijn (Anatomy of High-Performance Matrix Multiplication, ACM TOMS 34, 2008): a block of A stays in
+// L2, a panel of B streams through L1, a tile of C lives in registers.
+package gemm
+
+import (
+	"math"
+	"unsafe"
+
+	"github.com/llmc-go/llmc/runtime/cpu"
+)
+
+//go:generate go run ../../../kernelsgen -root ../../..
+
+// Panel is the number of columns in a panel of the layout p32.
+const Panel = 32
+
+const (
+	blockK = 1024 // terms summed in registers before C is touched again
+	blockM = 168  // rows of A that stay in L2: 12 tiles of 14 rows, 28 of 6
+)
+
+// Post is what happens to an element of C before it is stored.
+type Post uint8
+
+// The post operations.
+const (
+	None  Post = iota
+	ReLU       // max(v, 0); NaN stays NaN
+	Clamp      // min(max(v, Lo), Hi); NaN stays NaN
+)
+
+// Args describes one product. It belongs to the caller, who keeps it between calls: kernels read it through a pointer, so on a heap
+// that outlives the call nothing is allocated. All strides are in elements and non-negative.
+type Args struct {
+	M, N, K int
+
+	A        *float32
+	RSA, CSA int // from a row of A to the next, from a term to the next; CSA is 1 for a row-major matrix
+
+	B *float32 // packed, layout p32 of K x N; a part that starts at column n0 (a multiple of Panel) is at B + n0*K
+
+	C   *float32
+	LDC int // from a row of C to the next; columns are contiguous
+
+	Add          *float32 // nil, or a matrix to add, which may be C itself: C += A*B
+	LDAdd        int
+	BiasN, BiasM *float32 // nil, or one value for each column, for each row
+	Post         Post
+	Lo, Hi       float32 // for Clamp
+
+	// Scratch, of ScratchLen elements, lets the driver copy A where its strides are bad for the cache. Results do not depend on it.
+	Scratch []float32
+
+	t tile
+}
+
+// Row is one kernel of the table.
+type Row struct {
+	Name   string
+	Needs  cpu.Features // what the processor must have; found by the generator
+	MR, NR int          // the register tile
+	Layout string       // of B
+	Order  string       // of the sum
+	id     int
+}
+
+// Table returns all rows, best first; the last one is the portable row. Rows without machine code on this platform are included:
+// see [Row.Runs].
+func Table() []Row { return append([]Row(nil), rows[:]...) }
+
+// Runs reports whether this build has the row's code and host its instructions.
+func (r *Row) Runs(host cpu.Features) bool {
+	return host.Has(r.Needs) && (r.Needs == 0 || kernels[r.id] != nil)
+}
+
+// Pick returns the best row that runs on host.
+func Pick(host cpu.Features) *Row {
+	for i := range rows {
+		if rows[i].Runs(host) {
+			return &rows[i]
+		}
+	}
+	return &rows[len(rows)-1]
+}
+
+// Find returns the row of that name, or nil.
+func Find(name string) *Row {
+	for i := range rows {
+		if rows[i].Name == name {
+			return &rows[i]
+		}
+	}
+	return nil
+}
+
+// ScratchLen is the number of elements of [Args.Scratch] that a product of this size can use.
+func ScratchLen(m, n, k int) int {
+	if m <= 0 || n <= 0 || k <= 0 {
+		return 0
+	}
+	mc, kc := evenly(m, blockM, 1), evenly(k, blockK, 8)
+	return max(mc*padded(kc), kc*padded(mc))
+}
+
+// evenly cuts extent into the fewest blocks of at most limit, as equal as multiples of unit allow, and returns the size of one.
+func evenly(extent, limit, unit int) int {
+	blocks := (extent + limit - 1) / limit
+	size := (extent + blocks - 1) / blocks
+	return min((size+unit-1)/unit*unit, limit)
+}
+
+// padded is a row length of at least n elements that is a multiple of a cache line but not of 1 KiB: rows at such distances would
+// fight for the same sets of L1.
+func padded(n int) int {
+	n = (n + 15) &^ 15
+	if n*4%1024 == 0 {
+		n += 16
+	}
+	return n
+}
+
+// Run computes one product on the calling goroutine. It allocates nothing.
+func (r *Row) Run(a *Args) {
+	if a.M <= 0 || a.N <= 0 {
+		return
+	}
+	if r.Needs == 0 {
+		reference(a)
+		return
+	}
+	k := max(a.K, 0)
+	kc := k
+	if k > 0 {
+		kc = evenly(k, blockK, 8)
+	}
+	mc := evenly(a.M, blockM, 1)
+	a.t.ldc = uintptr(a.LDC) * 4
+	for k0 := 0; ; k0 += kc {
+		a.t.k = min(kc, k-k0)
+		last := k0+kc >= k
+		for m0 := 0; m0 < a.M; m0 += mc {
+			r.block(a, m0, min(mc, a.M-m0), k0, last)
+		}
+		if last {
+			break
+		}
+	}
+	a.t = tile{} // keeps nothing alive
+}
+
+// block computes rows [m0, m0+m) for the terms [k0, k0+a.t.k), all columns.
+func (r *Row) block(a *Args, m0, m, k0 int, last bool) {
+	t := &a.t
+	var base *float32
+	var rs, cs int
+	if t.k > 0 {
+		base, rs, cs = a.source(m0, m, k0)
+	}
+	t.rsa, t.csa = uintptr(rs)*4, uintptr(cs)*4
+	t.clamp = 0
+	if last && a.Post != None {
+		t.clamp, t.lo, t.hi = 1, a.Lo, a.Hi
+		if a.Post == ReLU {
+			t.lo, t.hi = 0, float32(math.Inf(1))
+		}
+	}
+	first := k0 == 0
+	for n0 := 0; n0 < a.N; n0 += r.NR {
+		t.n = a.N - n0
+		t.b = nil
+		if t.k > 0 { // a pointer past the end of an object is not allowed to exist
+			t.b = at(a.B, (n0&^(Panel-1))*a.K+k0*Panel+n0%Panel)
+		}
+		t.biasN = nil
+		if first && a.BiasN != nil {
+			t.biasN = at(a.BiasN, n0)
+		}
+		r.column(a, base, m0, m, n0, first)
+	}
+}
+
+// column computes rows [m0, m0+m) of the columns of one panel part, in register tiles of equal height.
+func (r *Row) column(a *Args, base *float32, m0, m, n0 int, first bool) {
+	t := &a.t
+	code := kernels[r.id]
+	tiles := (m + r.MR - 1) / r.MR
+	height, more := m/tiles, m%tiles
+	for i, row := 0, 0; i < tiles; i++ {
+		h := height
+		if i < more {
+			h++
+		}
+		t.a = nil
+		if base != nil {
+			t.a = (*float32)(unsafe.Add(unsafe.Pointer(base), uintptr(row)*t.rsa))
+		}
+		t.c = at(a.C, (m0+row)*a.LDC+n0)
+		t.biasM, t.add = nil, nil
+		if first {
+			if a.BiasM != nil {
+				t.biasM = at(a.BiasM, m0+row)
+			}
+			if a.Add != nil {
+				t.add, t.ldadd = at(a.Add, (m0+row)*a.LDAdd+n0), uintptr(a.LDAdd)*4
+			}
+		} else {
+			t.add, t.ldadd = t.c, t.ldc
+		}
+		code[h-1](t)
+		row += h
+	}
+}
+
+func at(p *float32, i int) *float32 {
+	return (*float32)(unsafe.Add(unsafe.Pointer(p), i*4))
+}
+
+// source returns where the block of A of m rows from m0, k terms from k0, is read, and its strides: in place, or copied to scratch
+// where its own strides would thrash L1 or waste cache lines.
+func (a *Args) source(m0, m, k0 int) (base *float32, rs, cs int) {
+	from := at(a.A, m0*a.RSA+k0*a.CSA)
+	k := a.t.k
+	bad := a.CSA != 1 || a.RSA*4%2048 == 0
+	if !bad || m < 2 && a.CSA == 1 || k < 16 || a.N < 2*Panel {
+		return from, a.RSA, a.CSA
+	}
+	src := unsafe.Slice(from, (m-1)*a.RSA+(k-1)*a.CSA+1)
+	switch {
+	case a.CSA == 1:
+		ld := padded(k)
+		if len(a.Scratch) < m*ld {
+			return from, a.RSA, a.CSA
+		}
+		for i := range m {
+			copy(a.Scratch[i*ld:i*ld+k], src[i*a.RSA:])
+		}
+		return &a.Scratch[0], ld, 1
+	case a.RSA == 1:
+		ld := padded(m)
+		if len(a.Scratch) < k*ld {
+			return from, a.RSA, a.CSA
+		}
+		for i := range k {
+			copy(a.Scratch[i*ld:i*ld+m], src[i*a.CSA:])
+		}
+		return &a.Scratch[0], 1, ld
+	default:
+		ld := padded(k)
+		if len(a.Scratch) < m*ld {
+			return from, a.RSA, a.CSA
+		}
+		for i := range m {
+			row := a.Scratch[i*ld : i*ld+k]
+			for j, s := 0, i*a.RSA; j < k; j, s = j+1, s+a.CSA {
+				row[j] = src[s]
+			}
+		}
+		return &a.Scratch[0], ld, 1
+	}
+}
