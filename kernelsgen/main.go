@@ -9,14 +9,16 @@ import (
 
 	"github.com/llmc-go/llmc/kernelsgen/gemm"
 	"github.com/llmc-go/llmc/kernelsgen/gen"
+	"github.com/llmc-go/llmc/kernelsgen/pool"
 )
 
-// families lists the generators, one for each package under runtime/kernels that holds assembly.
+// families lists the generators, one for each package that holds assembly.
 var families = []struct {
 	dir   string
 	files func() ([]gen.File, error)
 }{
 	{"runtime/kernels/gemm", gemm.Files},
+	{"runtime/pool", pool.Files},
 }
 
 func main() {

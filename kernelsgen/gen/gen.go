@@ -93,16 +93,28 @@ func NewAsm(dir, file string, record Record) *Asm {
 	ctx := build.NewContext()
 	ctx.ConstraintExpr("amd64,!purego")
 	a := &Asm{Context: ctx, pkg: path.Base(dir), dir: dir, file: file, record: record}
-	a.lanes = ctx.StaticGlobal("lane")
-	ctx.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range 32 {
-		ctx.AppendDatum(operand.U32(i))
-	}
 	return a
 }
 
 // Lanes is the memory of the 32-bit integers from, from+1 ... up to 31: compared with a count they give a mask.
-func (a *Asm) Lanes(from int) operand.Mem { return a.lanes.Offset(4 * from) }
+func (a *Asm) Lanes(from int) operand.Mem {
+	if a.lanes.Base == nil {
+		a.lanes = a.StaticGlobal("lane")
+		a.DataAttributes(attr.RODATA | attr.NOPTR)
+		for i := range 32 {
+			a.AppendDatum(operand.U32(i))
+		}
+	}
+	return a.lanes.Offset(4 * from)
+}
+
+// Plain begins a function without parameters, of the same frame.
+func (a *Asm) Plain(name, doc string) {
+	a.Function(name)
+	a.Signature(gotypes.NewSignatureVoid())
+	a.Doc(name + " " + doc)
+	a.AllocLocal(128)
+}
 
 // Func begins a function of one parameter, a pointer to the record. Its frame is large enough that the prologue compares the stack
 // bound, which is where the garbage collector can stop a goroutine that only runs assembly.
