@@ -9,7 +9,7 @@ import (
 
 // lists has one entry per file that defines operators.
 func lists() [][]*op.Def {
-	return [][]*op.Def{}
+	return [][]*op.Def{groups}
 }
 
 // spellings has one entry per file with import-only spellings.
