@@ -4,40 +4,6 @@
 
 #include "textflag.h"
 
-DATA lane<>+0(SB)/4, $0x00000000
-DATA lane<>+4(SB)/4, $0x00000001
-DATA lane<>+8(SB)/4, $0x00000002
-DATA lane<>+12(SB)/4, $0x00000003
-DATA lane<>+16(SB)/4, $0x00000004
-DATA lane<>+20(SB)/4, $0x00000005
-DATA lane<>+24(SB)/4, $0x00000006
-DATA lane<>+28(SB)/4, $0x00000007
-DATA lane<>+32(SB)/4, $0x00000008
-DATA lane<>+36(SB)/4, $0x00000009
-DATA lane<>+40(SB)/4, $0x0000000a
-DATA lane<>+44(SB)/4, $0x0000000b
-DATA lane<>+48(SB)/4, $0x0000000c
-DATA lane<>+52(SB)/4, $0x0000000d
-DATA lane<>+56(SB)/4, $0x0000000e
-DATA lane<>+60(SB)/4, $0x0000000f
-DATA lane<>+64(SB)/4, $0x00000010
-DATA lane<>+68(SB)/4, $0x00000011
-DATA lane<>+72(SB)/4, $0x00000012
-DATA lane<>+76(SB)/4, $0x00000013
-DATA lane<>+80(SB)/4, $0x00000014
-DATA lane<>+84(SB)/4, $0x00000015
-DATA lane<>+88(SB)/4, $0x00000016
-DATA lane<>+92(SB)/4, $0x00000017
-DATA lane<>+96(SB)/4, $0x00000018
-DATA lane<>+100(SB)/4, $0x00000019
-DATA lane<>+104(SB)/4, $0x0000001a
-DATA lane<>+108(SB)/4, $0x0000001b
-DATA lane<>+112(SB)/4, $0x0000001c
-DATA lane<>+116(SB)/4, $0x0000001d
-DATA lane<>+120(SB)/4, $0x0000001e
-DATA lane<>+124(SB)/4, $0x0000001f
-GLOBL lane<>(SB), RODATA|NOPTR, $128
-
 // func f32_gemm_m1n16_avx2(a *tile)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·f32_gemm_m1n16_avx2(SB), $128-8
@@ -202,6 +168,40 @@ part_store:
 	ADDQ       AX, CX
 	VZEROUPPER
 	RET
+
+DATA lane<>+0(SB)/4, $0x00000000
+DATA lane<>+4(SB)/4, $0x00000001
+DATA lane<>+8(SB)/4, $0x00000002
+DATA lane<>+12(SB)/4, $0x00000003
+DATA lane<>+16(SB)/4, $0x00000004
+DATA lane<>+20(SB)/4, $0x00000005
+DATA lane<>+24(SB)/4, $0x00000006
+DATA lane<>+28(SB)/4, $0x00000007
+DATA lane<>+32(SB)/4, $0x00000008
+DATA lane<>+36(SB)/4, $0x00000009
+DATA lane<>+40(SB)/4, $0x0000000a
+DATA lane<>+44(SB)/4, $0x0000000b
+DATA lane<>+48(SB)/4, $0x0000000c
+DATA lane<>+52(SB)/4, $0x0000000d
+DATA lane<>+56(SB)/4, $0x0000000e
+DATA lane<>+60(SB)/4, $0x0000000f
+DATA lane<>+64(SB)/4, $0x00000010
+DATA lane<>+68(SB)/4, $0x00000011
+DATA lane<>+72(SB)/4, $0x00000012
+DATA lane<>+76(SB)/4, $0x00000013
+DATA lane<>+80(SB)/4, $0x00000014
+DATA lane<>+84(SB)/4, $0x00000015
+DATA lane<>+88(SB)/4, $0x00000016
+DATA lane<>+92(SB)/4, $0x00000017
+DATA lane<>+96(SB)/4, $0x00000018
+DATA lane<>+100(SB)/4, $0x00000019
+DATA lane<>+104(SB)/4, $0x0000001a
+DATA lane<>+108(SB)/4, $0x0000001b
+DATA lane<>+112(SB)/4, $0x0000001c
+DATA lane<>+116(SB)/4, $0x0000001d
+DATA lane<>+120(SB)/4, $0x0000001e
+DATA lane<>+124(SB)/4, $0x0000001f
+GLOBL lane<>(SB), RODATA|NOPTR, $128
 
 // func f32_gemm_m2n16_avx2(a *tile)
 // Requires: AVX, AVX2, FMA3, MMX+
