@@ -25,7 +25,10 @@ type parser struct {
 	i int
 }
 
-const maxDepth = 64
+const (
+	maxDepth = 64
+	maxTerms = 1 << 10 // of a product
+)
 
 func (p *parser) space() {
 	for p.i < len(p.s) && (p.s[p.i] == ' ' || p.s[p.i] == '\t') {
@@ -66,8 +69,12 @@ func (p *parser) product(depth int) (Expr, error) {
 		var x Expr
 		switch {
 		case p.eat('*'):
-			x, err = p.factor(depth)
-			e = Mul(e, x)
+			if x, err = p.factor(depth); err == nil && len(e.terms)*len(x.terms) > maxTerms {
+				err = fmt.Errorf("dimension %.40q: too many terms", p.s) // (a + b)*(c + d)*... doubles with each factor
+			}
+			if err == nil {
+				e = Mul(e, x)
+			}
 		case p.eat('/'):
 			p.eat('/')
 			x, err = p.factor(depth)
