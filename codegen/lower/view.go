@@ -1,0 +1,258 @@
+package lower
+
+import (
+	"github.com/llmc-go/llmc/codegen/kir"
+	"github.com/llmc-go/llmc/ir"
+	"github.com/llmc-go/llmc/ir/anchor"
+	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/op"
+	"github.com/llmc-go/llmc/ir/tile"
+	"github.com/llmc-go/llmc/runtime/program"
+)
+
+// views gives the results of a view operator places within operand 0; a reshape that strides cannot express
+// is preceded by a copy.
+func (l *lowerer) views(n *ir.Node, f *op.Form) error {
+	src := n.In[0]
+	p, err := l.place(src)
+	if err != nil {
+		return err
+	}
+	for i, v := range f.Views {
+		out := n.Out[i]
+		if l.uses[out.ID] == 0 {
+			continue
+		}
+		q := composeView(p, src.Type.Shape, v, out.Type.Shape)
+		if q == nil {
+			d, err := l.dense(src)
+			if err != nil {
+				return err
+			}
+			if q = composeView(d, src.Type.Shape, v, out.Type.Shape); q == nil {
+				ir.Bugf(n, "view %v of %v as %v", v, src.Type, out.Type)
+			}
+			p = d
+		}
+		l.places[out.ID] = q
+	}
+	return nil
+}
+
+// composeView sees a place of shape in through a view; nil where strides cannot say it.
+func composeView(p *place, in []dim.Expr, v op.View, out []dim.Expr) *place {
+	q := &place{buf: p.buf, off: p.off, stride: make([]dim.Expr, len(out))}
+	switch v.Kind {
+	case op.ViewPerm:
+		for i, a := range v.Perm {
+			q.stride[i] = p.stride[a]
+		}
+	case op.ViewSlice:
+		for i := range out {
+			q.off = dim.Add(q.off, dim.Mul(v.Starts[i], p.stride[i]))
+			q.stride[i] = dim.Mul(dim.Const(v.Steps[i]), p.stride[i])
+		}
+	case op.ViewExpand:
+		skip := len(out) - len(in)
+		for i := range out {
+			if i < skip {
+				continue
+			}
+			q.stride[i] = keep(in[i-skip], out[i], p.stride[i-skip])
+		}
+	case op.ViewReshape:
+		s, ok := reshapeStrides(in, p.stride, out)
+		if !ok {
+			return nil
+		}
+		q.stride = s
+	default:
+		return nil
+	}
+	return q
+}
+
+// keep is the stride of an operand axis of extent ext seen by an axis of extent over: 0 where it broadcasts,
+// decided when symbols are bound if need be.
+func keep(ext, over, stride dim.Expr) dim.Expr {
+	if dim.Equal(ext, over) {
+		return stride
+	}
+	return dim.Keep1(ext, stride)
+}
+
+// reshapeStrides finds strides for a reshape: it matches the shortest runs of old and new axes with equal
+// products; within a run the old axes must lie without gaps. Axes of extent 1 do not count.
+func reshapeStrides(in, stride, out []dim.Expr) ([]dim.Expr, bool) {
+	res := make([]dim.Expr, len(out))
+	for _, e := range append(append([]dim.Expr{}, in...), out...) {
+		if e.IsConst(0) { // nothing is ever read
+			return res, true
+		}
+	}
+	var oi, ni []int
+	for i, e := range in {
+		if !e.IsConst(1) {
+			oi = append(oi, i)
+		}
+	}
+	for i, e := range out {
+		if !e.IsConst(1) {
+			ni = append(ni, i)
+		}
+	}
+	for len(oi) > 0 || len(ni) > 0 {
+		a, b := matchRun(in, oi, out, ni)
+		if a == 0 {
+			return nil, false
+		}
+		for i := 0; i+1 < a; i++ { // no gaps within the run
+			if !dim.Equal(stride[oi[i]], dim.Mul(stride[oi[i+1]], in[oi[i+1]])) {
+				return nil, false
+			}
+		}
+		s := stride[oi[a-1]]
+		for i := b - 1; i >= 0; i-- {
+			res[ni[i]] = s
+			s = dim.Mul(s, out[ni[i]])
+		}
+		oi, ni = oi[a:], ni[b:]
+	}
+	return res, true
+}
+
+// matchRun returns the lengths of the shortest prefixes of old and new axes with equal products.
+func matchRun(in []dim.Expr, oi []int, out []dim.Expr, ni []int) (int, int) {
+	for total := 2; total <= len(oi)+len(ni); total++ {
+		for a := 1; a < total && a <= len(oi); a++ {
+			b := total - a
+			if b > len(ni) {
+				continue
+			}
+			p, q := dim.Const(1), dim.Const(1)
+			for _, i := range oi[:a] {
+				p = dim.Mul(p, in[i])
+			}
+			for _, i := range ni[:b] {
+				q = dim.Mul(q, out[i])
+			}
+			if dim.Equal(p, q) {
+				return a, b
+			}
+		}
+	}
+	return 0, 0
+}
+
+// copyProgram loads operand 0 and stores it as operand 1. A copy moves bits: types without a register class
+// are moved as integers of the same width.
+func copyProgram(t dtype.Type) *tile.Program {
+	b := tile.NewBuilder()
+	b.Store(1, b.Load(0, t))
+	return b.Program()
+}
+
+// copy emits a group that copies src to dst, both of the type's shape.
+func (l *lowerer) copy(t ir.Type, src, dst *place, at *ir.Node) {
+	g := &kir.Group{Anchor: anchor.Map, Prog: copyProgram(t.Elem), Op: "copy"}
+	for i, e := range t.Shape {
+		g.Space = append(g.Space, kir.Axis{Name: axisName(i), Extent: e})
+	}
+	g.In = []kir.Use{{Buf: src.buf, Off: src.off, Stride: src.stride}}
+	g.Out = []kir.Use{{Buf: dst.buf, Off: dst.off, Stride: dst.stride}}
+	if at != nil {
+		g.Locs = at.Locs
+	}
+	l.emit(g)
+}
+
+func axisName(i int) string { return "i" + string(rune('0'+i%10)) }
+
+func (l *lowerer) emit(g *kir.Group) { l.body.Groups = append(l.body.Groups, g) }
+
+// concat copies the operands that were not written in place.
+func (l *lowerer) concat(n *ir.Node, f *op.Form) error {
+	out := l.result(n.Out[0])
+	var err error
+	l.parts(n, f, out, func(v *ir.Value, part *place) {
+		src, e := l.place(v)
+		if e != nil {
+			err = e
+			return
+		}
+		if src.buf == part.buf && dim.Equal(src.off, part.off) && dim.EqualAll(src.stride, part.stride) {
+			return
+		}
+		l.copy(v.Type, src, part, n)
+	})
+	return err
+}
+
+// host emits a host step: operands and results are row-major.
+func (l *lowerer) host(n *ir.Node, fn string, attrs attrList) error {
+	g := &kir.Group{Anchor: anchor.Host, Host: fn, Attrs: attrs, Locs: n.Locs, Op: n.Op}
+	if err := l.operands(g, n); err != nil {
+		return err
+	}
+	return l.outputs(g, n)
+}
+
+// operands adds the present operands of a node as row-major uses.
+func (l *lowerer) operands(g *kir.Group, n *ir.Node) error {
+	for _, v := range n.In {
+		g.Present = append(g.Present, v != nil)
+		if v == nil {
+			continue
+		}
+		p, err := l.dense(v)
+		if err != nil {
+			return err
+		}
+		g.In = append(g.In, kir.Use{Buf: p.buf, Off: p.off, Stride: p.stride, Shape: v.Type.Shape})
+	}
+	return nil
+}
+
+// outputs adds every result of a node as a row-major use and records the late symbols it defines.
+func (l *lowerer) outputs(g *kir.Group, n *ir.Node) error {
+	type late struct {
+		v    *ir.Value
+		p, q *place
+	}
+	var copies []late
+	for i, v := range n.Out {
+		p := l.result(v)
+		if !contiguous(p, v.Type.Shape) {
+			q := whole(l.body.NewBuf(program.BufTemp, v.Type.Elem, v.Type.Shape, nameOf(v)))
+			copies = append(copies, late{v, q, p})
+			p = q
+		}
+		g.Out = append(g.Out, kir.Use{Buf: p.buf, Off: p.off, Stride: p.stride, Shape: v.Type.Shape})
+		g.Is = append(g.Is, nameOf(v))
+		for a, e := range v.Type.Shape {
+			g.Defs = append(g.Defs, l.defines(e, i, a)...)
+		}
+	}
+	l.emit(g)
+	for _, c := range copies {
+		l.copy(c.v.Type, c.p, c.q, n)
+	}
+	return nil
+}
+
+// control emits a branch or a loop with a body per region.
+func (l *lowerer) control(n *ir.Node, f *op.Form) error {
+	g := &kir.Group{Anchor: f.Anchor, Locs: n.Locs, Op: n.Op, Carried: int(n.Attrs.Int("carried", 0))}
+	if err := l.operands(g, n); err != nil {
+		return err
+	}
+	for _, r := range n.Regions {
+		b, err := l.region(r)
+		if err != nil {
+			return err
+		}
+		g.Bodies = append(g.Bodies, b)
+	}
+	return l.outputs(g, n)
+}

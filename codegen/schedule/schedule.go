@@ -1,0 +1,113 @@
+// Package schedule decides, for one target, how each group is computed: the layout and packing of constants,
+// conversions that kernels need, and which kernel rows may run.
+package schedule
+
+import (
+	"fmt"
+
+	"github.com/llmc-go/llmc/codegen/kir"
+	"github.com/llmc-go/llmc/ir/anchor"
+	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/layout"
+	"github.com/llmc-go/llmc/ir/tile"
+	"github.com/llmc-go/llmc/runtime/program"
+)
+
+// Run schedules every entry of m.
+func Run(m *kir.Module) {
+	s := &scheduler{m: m, packed: map[string]*kir.Const{}}
+	for _, e := range m.Entries {
+		s.body(e.Body)
+	}
+}
+
+type scheduler struct {
+	m      *kir.Module
+	packed map[string]*kir.Const
+}
+
+func (s *scheduler) body(b *kir.Body) {
+	old := b.Groups
+	b.Groups = nil
+	for _, g := range old {
+		switch g.Anchor {
+		case anchor.Contract:
+			s.packB(b, g)
+			s.widen(b, g, 2)
+		case anchor.Window:
+			s.widen(b, g, 2)
+		case anchor.Attend:
+			s.widen(b, g, 3)
+		}
+		b.Groups = append(b.Groups, g)
+		for _, n := range g.Bodies {
+			s.body(n)
+		}
+	}
+}
+
+// packB gives a constant second factor of a product the panel layout, where it is one K x N matrix.
+func (s *scheduler) packB(b *kir.Body, g *kir.Group) {
+	u := &g.In[1]
+	if u.Buf.Kind != program.BufConst || u.Buf.Const.Layout != layout.RowMajor || len(u.Via) > 0 {
+		return
+	}
+	p := layout.Packing{K: 1, N: 1}
+	off, ok := u.Off.Int()
+	if !ok {
+		return
+	}
+	p.Off = int(off)
+	seenK, seenN := false, false
+	for i, a := range g.Space {
+		st, ok1 := u.Stride[i].Int()
+		ext, ok2 := a.Extent.Int()
+		if ok1 && st == 0 && !a.Red {
+			continue
+		}
+		if !ok1 || !ok2 || st < 0 || a.Red && seenK || !a.Red && seenN {
+			return
+		}
+		if a.Red {
+			seenK, p.K, p.RowStride = true, int(ext), int(st)
+		} else {
+			seenN, p.N, p.ColStride = true, int(ext), int(st)
+		}
+	}
+	src := u.Buf.Const
+	if !seenK || !src.Tensor.Elem.IsFloat() || src.Tensor.Elem == dtype.F64 || p.Check(src.Tensor.Len()) != nil {
+		return
+	}
+	key := fmt.Sprintf("%p %+v", src, p)
+	c := s.packed[key]
+	if c == nil {
+		c = &kir.Const{Name: src.Name, Tensor: src.Tensor, Layout: layout.P32, Pack: &p}
+		s.packed[key] = c
+		s.m.Consts = append(s.m.Consts, c)
+	}
+	nb := b.NewBuf(program.BufConst, dtype.F32, []dim.Expr{dim.Const(int64(p.Len()))}, src.Name)
+	nb.Const = c
+	u.Buf, u.Off = nb, dim.Const(0)
+}
+
+// widen puts a conversion before a group whose kernels take f32 only.
+func (s *scheduler) widen(b *kir.Body, g *kir.Group, operands int) {
+	for i := 0; i < min(operands, len(g.In)); i++ {
+		u := &g.In[i]
+		if u.Buf.Elem == dtype.F32 {
+			continue
+		}
+		from := *u.Buf
+		c := b.NewBuf(program.BufTemp, dtype.F32, from.Shape, "")
+		tb := tile.NewBuilder()
+		tb.Store(1, tb.Load(0, from.Elem))
+		n := dim.Product(from.Shape)
+		cast := &kir.Group{Anchor: anchor.Map, Prog: tb.Program(), Op: "cast", Locs: g.Locs,
+			Space: []kir.Axis{{Name: "i", Extent: n}},
+			In:    []kir.Use{{Buf: u.Buf, Stride: []dim.Expr{dim.Const(1)}}},
+			Out:   []kir.Use{{Buf: c, Stride: []dim.Expr{dim.Const(1)}}}}
+		b.Groups = append(b.Groups, cast)
+		u.Buf = c
+	}
+}
