@@ -9,12 +9,18 @@ import (
 
 // lists has one entry per file that defines operators.
 func lists() [][]*op.Def {
-	return [][]*op.Def{groups}
+	return [][]*op.Def{
+		groups,
+		unaryDefs(), binaryDefs(), selectDefs(), castDefs(), dropoutDefs(),
+		viewDefs(), joinDefs(),
+	}
 }
 
 // spellings has one entry per file with import-only spellings.
 func spellings() [][]op.Source {
-	return [][]op.Source{}
+	return [][]op.Source{
+		activationSpellings(), castSpellings(), viewSpellings(), joinSpellings(), constantSpellings(),
+	}
 }
 
 // All lists every operator, sorted by name.
