@@ -10,6 +10,7 @@ import (
 	"github.com/llmc-go/llmc/kernelsgen/gemm"
 	"github.com/llmc-go/llmc/kernelsgen/gen"
 	"github.com/llmc-go/llmc/kernelsgen/pool"
+	"github.com/llmc-go/llmc/kernelsgen/window"
 )
 
 // families lists the generators, one for each package that holds assembly.
@@ -18,6 +19,7 @@ var families = []struct {
 	files func() ([]gen.File, error)
 }{
 	{"runtime/kernels/gemm", gemm.Files},
+	{"runtime/kernels/window", window.Files},
 	{"runtime/pool", pool.Files},
 }
 

@@ -33,7 +33,7 @@ type File struct {
 	Data []byte
 }
 
-// Field is one field of an argument record. Type is a Go type out of *float32, *int32, uintptr, int, float32.
+// Field is one field of an argument record. Type is a Go type out of *float32, *int32, *int, uintptr, int, float32.
 type Field struct{ Name, Type, Doc string }
 
 // Record is the argument record of the functions of a family: the generator prints it for Go and computes the offsets for assembly.
@@ -56,6 +56,8 @@ func goType(name string) types.Type {
 		return types.NewPointer(types.Typ[types.Float32])
 	case "*int32":
 		return types.NewPointer(types.Typ[types.Int32])
+	case "*int":
+		return types.NewPointer(types.Typ[types.Int])
 	case "float32":
 		return types.Typ[types.Float32]
 	case "int":
@@ -86,6 +88,7 @@ type Asm struct {
 	record Record
 	arg    reg.Register
 	lanes  operand.Mem
+	powers operand.Mem
 }
 
 // NewAsm starts dir/file_amd64.s and its stubs; dir is the family's package, and its last element the package's name.
@@ -106,6 +109,18 @@ func (a *Asm) Lanes(from int) operand.Mem {
 		}
 	}
 	return a.lanes.Offset(4 * from)
+}
+
+// Powers is the memory of the 32-bit integers 1, 2, 4 ... 128: a broadcast bit mask and them gives a vector mask.
+func (a *Asm) Powers() operand.Mem {
+	if a.powers.Base == nil {
+		a.powers = a.StaticGlobal("power")
+		a.DataAttributes(attr.RODATA | attr.NOPTR)
+		for i := range 8 {
+			a.AppendDatum(operand.U32(1 << i))
+		}
+	}
+	return a.powers
 }
 
 // Plain begins a function without parameters, of the same frame.
