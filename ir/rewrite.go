@@ -110,6 +110,20 @@ func (rw *Rewriter) Copy(n *Node) ([]*Value, error) {
 	return rw.redo(n, rw.MappedAll(n.In), regions)
 }
 
+// Inline appends the nodes of a nested region of the old graph to the region being built, with args (of the
+// new graph) for its parameters, and returns its results.
+func (rw *Rewriter) Inline(r *Region, args []*Value) ([]*Value, error) {
+	for i, p := range r.Params {
+		rw.from[p.ID] = args[i]
+	}
+	for _, n := range r.Nodes {
+		if err := rw.node(n); err != nil {
+			return nil, err
+		}
+	}
+	return rw.MappedAll(r.Results), nil
+}
+
 // redo makes the node again. Late symbols of the old results stay the same symbols.
 func (rw *Rewriter) redo(n *Node, in []*Value, regions []*Region) ([]*Value, error) {
 	rw.Builder.like = n

@@ -27,6 +27,13 @@ func NewBuild(b *ir.Builder, n *ir.Node, in []*ir.Value) *Build {
 // Err is the first error of the short calls.
 func (b *Build) Err() error { return b.err }
 
+// Fail records an error, unless there is one already.
+func (b *Build) Fail(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
+
 // Do appends an operator with any number of results; nil values after an error.
 func (b *Build) Do(op string, in []*ir.Value, attrs attr.List) []*ir.Value {
 	if b.err != nil {
