@@ -201,3 +201,8 @@ type State struct {
 func (c *Const) Tensor() *tensor.Tensor {
 	return &tensor.Tensor{Elem: c.Elem, Shape: c.Shape, Data: c.Data}
 }
+
+// CloneTile copies a tile program, so that a reader may renumber its operands.
+func CloneTile(p *tile.Program) *tile.Program {
+	return &tile.Program{Code: append([]tile.Instr(nil), p.Code...)}
+}

@@ -1,0 +1,298 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"unsafe"
+
+	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/ir/tensor"
+	"github.com/llmc-go/llmc/runtime/program"
+)
+
+// frame is the storage and the prepared steps of one body.
+type frame struct {
+	s       *Session
+	b       *program.Body
+	bufs    []storage
+	steps   []runner
+	stamps  []uint64 // the version each step was prepared for
+	arena   []byte
+	placer  placer
+	version uint64 // of the placement
+	at      int    // the step being run
+}
+
+// storage is where a buffer lies now. Pointers change from run to run without the steps being prepared again.
+type storage struct {
+	ptr   unsafe.Pointer
+	bytes int
+	own   []byte // memory of the frame's own: heap buffers and results the caller gave no memory for
+	fixed bool   // the caller's memory, which cannot grow
+	shape []int  // of a result, as found while running; nil where the program knows it
+}
+
+// runner is a step bound to a frame. bind is called when extents have changed, run after it.
+type runner interface {
+	bind(f *frame) error
+	run(f *frame, ctx context.Context) error
+}
+
+func newFrame(s *Session, b *program.Body) (*frame, error) {
+	f := &frame{s: s, b: b, bufs: make([]storage, len(b.Bufs)), stamps: make([]uint64, len(b.Steps))}
+	for i := range b.Steps {
+		r, err := newRunner(s, b, &b.Steps[i])
+		if err != nil {
+			f.at = i
+			return nil, f.wrap(err)
+		}
+		f.steps = append(f.steps, r)
+	}
+	for i := range b.Bufs {
+		if b.Bufs[i].Kind == program.BufConst && b.Bufs[i].Index >= 0 {
+			c := s.m.consts[b.Bufs[i].Index]
+			f.bufs[i] = storage{ptr: c.ptr, bytes: len(c.data)}
+		}
+	}
+	return f, nil
+}
+
+// where names the step being run.
+func (f *frame) where() string {
+	if f.at < len(f.b.Steps) {
+		st := &f.b.Steps[f.at]
+		return fmt.Sprintf("step %d %q (%s)", f.at, st.Node, st.Op)
+	}
+	return "after the last step"
+}
+
+// prepare places the buffers whose size the inputs determine and binds the steps that depend on nothing later.
+func (f *frame) prepare() error {
+	if f.version == f.s.version {
+		return nil
+	}
+	if err := f.place(); err != nil {
+		return err
+	}
+	for i := range f.b.Steps {
+		if f.b.Steps[i].Late {
+			continue
+		}
+		f.at = i
+		if err := f.steps[i].bind(f); err != nil {
+			return f.wrap(err)
+		}
+		f.stamps[i] = f.s.version
+	}
+	f.version = f.s.version
+	return nil
+}
+
+func (f *frame) wrap(err error) error {
+	st := &f.b.Steps[f.at]
+	return fmt.Errorf("node %q (%s): %w", st.Node, st.Op, err)
+}
+
+// size is the number of bytes of a buffer at the present extents.
+func (f *frame) size(b *program.Buf) (int, error) {
+	n := f.s.vals[b.Count]
+	if n == dim.Unset {
+		return 0, fmt.Errorf("size of a buffer is not known yet")
+	}
+	if n < 0 || n > 1<<44 {
+		return 0, fmt.Errorf("a tensor of %d elements is too large", n)
+	}
+	return b.Elem.Bytes(int(n)), nil
+}
+
+// place lays the arena out for the present extents.
+func (f *frame) place() error {
+	f.placer.reset()
+	for i := range f.b.Bufs {
+		b := &f.b.Bufs[i]
+		if b.Kind != program.BufTemp || b.Last < 0 {
+			continue
+		}
+		n, err := f.size(b)
+		if err != nil {
+			return err
+		}
+		f.bufs[i].bytes = n
+		if b.Alias < 0 {
+			f.placer.add(i, n, int(b.First), f.lastOf(i))
+		}
+	}
+	total := f.placer.solve()
+	if limit := f.s.m.opts.MaxMemory; limit > 0 && int64(total) > limit {
+		return fmt.Errorf("activations need %d bytes, and the memory limit is %d", total, limit)
+	}
+	if len(f.arena) < total {
+		f.arena = tensor.Alloc(total + 64)
+		f.arena = align(f.arena, 64)
+	}
+	for _, it := range f.placer.items {
+		f.bufs[it.id].ptr = unsafe.Add(bytesPtr(f.arena), it.off)
+	}
+	for i := range f.b.Bufs {
+		if b := &f.b.Bufs[i]; b.Kind == program.BufTemp && b.Alias >= 0 && b.Last >= 0 {
+			f.bufs[i].ptr = f.bufs[f.root(i)].ptr
+		}
+	}
+	return nil
+}
+
+func align(b []byte, to uintptr) []byte {
+	off := uintptr(bytesPtr(b)) % to
+	if off == 0 {
+		return b
+	}
+	return b[to-off:]
+}
+
+func (f *frame) root(i int) int {
+	for f.b.Bufs[i].Alias >= 0 {
+		i = int(f.b.Bufs[i].Alias)
+	}
+	return i
+}
+
+// lastOf is the last step that touches the storage of buffer i through any alias.
+func (f *frame) lastOf(i int) int {
+	last := int(f.b.Bufs[i].Last)
+	for j := range f.b.Bufs {
+		if b := &f.b.Bufs[j]; b.Alias >= 0 && b.Last >= 0 && f.root(j) == i {
+			last = max(last, int(b.Last))
+		}
+	}
+	return last
+}
+
+func (f *frame) bytes() int64 {
+	n := int64(len(f.arena))
+	for i := range f.bufs {
+		n += int64(len(f.bufs[i].own))
+	}
+	for _, r := range f.steps {
+		if c, ok := r.(interface{ bytes() int64 }); ok {
+			n += c.bytes()
+		}
+	}
+	return n
+}
+
+func (f *frame) setInput(i int, t *tensor.Tensor) {
+	st := &f.bufs[f.b.Params[i]]
+	st.ptr, st.bytes = bytesPtr(t.Data), len(t.Data)
+}
+
+// ownOutput gives result i memory of the frame's own, if its size is known.
+func (f *frame) ownOutput(i int) {
+	id := f.b.Results[i]
+	st := &f.bufs[id]
+	st.fixed, st.shape = false, nil
+	if n, err := f.size(&f.b.Bufs[id]); err == nil {
+		st.grow(n)
+	} else {
+		st.ptr, st.bytes = nil, 0
+	}
+}
+
+func (f *frame) setOutput(i int, t *tensor.Tensor) {
+	st := &f.bufs[f.b.Results[i]]
+	st.ptr, st.bytes, st.fixed, st.shape = bytesPtr(t.Data), len(t.Data), true, nil
+}
+
+// grow makes own memory of at least n bytes; what was in it is lost.
+func (st *storage) grow(n int) {
+	if len(st.own) < n {
+		st.own = tensor.Alloc(n + n/4)
+	}
+	st.ptr, st.bytes = bytesPtr(st.own), n
+}
+
+// result describes result i after a run.
+func (f *frame) result(i int, t *tensor.Tensor) {
+	id := f.b.Results[i]
+	st, b := &f.bufs[id], &f.b.Bufs[id]
+	t.Shape = t.Shape[:0]
+	for a, r := range b.Shape {
+		v := int(f.s.vals[r])
+		if st.shape != nil {
+			v = st.shape[a]
+		}
+		t.Shape = append(t.Shape, v)
+	}
+	t.Data = unsafe.Slice((*byte)(st.ptr), st.bytes)
+	if st.ptr == nil {
+		t.Data = []byte{}
+	}
+}
+
+// run executes the steps in order.
+func (f *frame) run(ctx context.Context) error {
+	for i := range f.b.Steps {
+		st := &f.b.Steps[i]
+		f.at = i
+		if err := ctx.Err(); err != nil {
+			return f.wrap(err)
+		}
+		if st.Late && f.stamps[i] != f.s.late {
+			if err := f.steps[i].bind(f); err != nil {
+				return f.wrap(err)
+			}
+			f.stamps[i] = f.s.late
+		}
+		if err := f.reserve(st); err != nil {
+			return f.wrap(err)
+		}
+		if err := f.steps[i].run(f, ctx); err != nil {
+			return f.wrap(err)
+		}
+	}
+	return nil
+}
+
+// reserve gives memory to outputs whose size became known while running. Steps that find their sizes
+// themselves bring their own memory.
+func (f *frame) reserve(st *program.Step) error {
+	if !st.Late {
+		return nil
+	}
+	for i := range st.Out {
+		id := st.Out[i].Buf
+		b := &f.b.Bufs[id]
+		if b.Kind != program.BufHeap && b.Kind != program.BufOutput {
+			continue
+		}
+		if f.s.vals[b.Count] == dim.Unset {
+			continue
+		}
+		size, err := f.size(b)
+		if err != nil {
+			return err
+		}
+		if f.bufs[id].fixed {
+			if f.bufs[id].bytes != size {
+				return fmt.Errorf("a result needs %d bytes, the caller's memory has %d", size, f.bufs[id].bytes)
+			}
+			continue
+		}
+		if limit := f.s.m.opts.MaxMemory; limit > 0 && int64(size) > limit {
+			return fmt.Errorf("a result needs %d bytes, and the memory limit is %d", size, limit)
+		}
+		if f.bufs[id].ptr == nil || f.bufs[id].bytes < size || b.First == int32(f.at) {
+			f.bufs[id].grow(size)
+		}
+	}
+	return nil
+}
+
+// pointer is the address of the first element that a use sees.
+func (f *frame) pointer(u *program.Use) unsafe.Pointer {
+	b := &f.b.Bufs[u.Buf]
+	off := f.s.vals[u.Off]
+	if off == 0 {
+		return f.bufs[u.Buf].ptr
+	}
+	return unsafe.Add(f.bufs[u.Buf].ptr, int(off)*b.Elem.Bits()/8)
+}

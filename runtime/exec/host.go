@@ -1,0 +1,161 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"unsafe"
+
+	"github.com/llmc-go/llmc/ir/attr"
+	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/host"
+	"github.com/llmc-go/llmc/ir/tensor"
+	"github.com/llmc-go/llmc/runtime/program"
+)
+
+// hostStep calls a host function over tensors that view the buffers.
+type hostStep struct {
+	st    *program.Step
+	fn    host.Fn
+	in    []*tensor.Tensor // one per operand of the node, nil where absent
+	use   []int            // the use of each
+	out   []*tensor.Tensor
+	types []dtype.Type
+	attrs attr.List
+}
+
+func newHostStep(s *Session, b *program.Body, st *program.Step) runner {
+	h := &hostStep{st: st, fn: s.m.host[st.Host]}
+	k := 0
+	for _, p := range st.Present {
+		if !p {
+			h.in, h.use = append(h.in, nil), append(h.use, -1)
+			continue
+		}
+		h.in = append(h.in, &tensor.Tensor{Elem: b.Bufs[st.In[k].Buf].Elem})
+		h.use = append(h.use, k)
+		k++
+	}
+	for i := range st.Out {
+		h.types = append(h.types, b.Bufs[st.Out[i].Buf].Elem)
+		h.out = append(h.out, &tensor.Tensor{Elem: h.types[i]})
+	}
+	for _, a := range st.Attrs {
+		v := a.Value
+		if v.Kind == attr.Dims {
+			v = attr.OfInts(make([]int64, len(a.Dims)))
+		}
+		h.attrs = append(h.attrs, attr.Named{Name: a.Name, Value: v})
+	}
+	return h
+}
+
+func (h *hostStep) bind(f *frame) error {
+	for i, a := range h.st.Attrs {
+		if a.Value.Kind != attr.Dims {
+			continue
+		}
+		for j, r := range a.Dims {
+			h.attrs[i].Ints[j] = f.s.vals[r]
+		}
+	}
+	for i, t := range h.in {
+		if t != nil && !f.shape(t, h.st.In[h.use[i]].Shape) {
+			return fmt.Errorf("operand %d has a size that is not known yet", i)
+		}
+	}
+	return nil
+}
+
+// shape evaluates a tensor's shape; false where an extent is not known.
+func (f *frame) shape(t *tensor.Tensor, refs []dim.Ref) bool {
+	t.Shape = t.Shape[:0]
+	for _, r := range refs {
+		v := f.s.vals[r]
+		if v == dim.Unset {
+			return false
+		}
+		t.Shape = append(t.Shape, int(v))
+	}
+	return true
+}
+
+// view points a tensor of known shape at a use.
+func (f *frame) view(t *tensor.Tensor, u *program.Use) {
+	n := t.Elem.Bytes(t.Len())
+	if n == 0 {
+		t.Data = []byte{}
+		return
+	}
+	t.Data = unsafe.Slice((*byte)(f.pointer(u)), n)
+}
+
+func (h *hostStep) run(f *frame, _ context.Context) error {
+	for i, t := range h.in {
+		if t != nil {
+			f.view(t, &h.st.In[h.use[i]])
+		}
+	}
+	outs := make([]*tensor.Tensor, len(h.out))
+	for i, t := range h.out {
+		u := &h.st.Out[i]
+		if f.shape(t, u.Shape) && f.bufs[u.Buf].ptr != nil {
+			f.view(t, u)
+			outs[i] = t
+		}
+	}
+	budget := &f.s.budget
+	if limit := f.s.m.opts.MaxMemory; limit > 0 {
+		budget.Left = limit
+	} else {
+		budget = nil
+	}
+	call := host.NewCall(h.in, h.attrs, outs, h.types, budget)
+	if err := h.fn.Run(call); err != nil {
+		return err
+	}
+	for i := range h.out {
+		if err := f.adopt(h.st, i, call.Result(i), outs[i] != nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt takes over result i of a step that found its shape itself, and binds the late symbols it defines.
+func (f *frame) adopt(st *program.Step, i int, t *tensor.Tensor, inPlace bool) error {
+	u := &st.Out[i]
+	if t == nil {
+		return nil // a result that the function was not asked for
+	}
+	if len(t.Shape) != len(u.Shape) {
+		return fmt.Errorf("result %d: want rank %d, got shape %v", i, len(u.Shape), t.Shape)
+	}
+	for k := range st.Defs {
+		if d := &st.Defs[k]; int(d.Out) == i {
+			if err := f.s.define(d, int64(t.Shape[d.Axis])); err != nil {
+				return fmt.Errorf("result %d: %w", i, err)
+			}
+		}
+	}
+	for a, r := range u.Shape {
+		if v := f.s.vals[r]; v != dim.Unset && v != int64(t.Shape[a]) {
+			return fmt.Errorf("result %d axis %d: want %d, got %d", i, a, v, t.Shape[a])
+		}
+	}
+	if inPlace {
+		return nil
+	}
+	buf := &f.bufs[u.Buf]
+	if buf.fixed {
+		if buf.bytes != len(t.Data) {
+			return fmt.Errorf("result %d of shape %v does not fit the caller's memory", i, t.Shape)
+		}
+		copy(unsafe.Slice((*byte)(buf.ptr), buf.bytes), t.Data)
+		return nil
+	}
+	buf.own = t.Data
+	buf.ptr, buf.bytes = bytesPtr(t.Data), len(t.Data)
+	buf.shape = append(buf.shape[:0], t.Shape...)
+	return nil
+}

@@ -1,0 +1,168 @@
+// Package exec loads programs into this process and runs them.
+//
+// A Model is immutable and shared by goroutines; a Session owns the memory of one run at a time. Once the
+// extents of a session's inputs have been seen, Run allocates nothing but for host steps and sizes that depend
+// on data.
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/llmc-go/llmc/ir/anchor"
+	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/host"
+	"github.com/llmc-go/llmc/ir/layout"
+	"github.com/llmc-go/llmc/ir/tensor"
+	"github.com/llmc-go/llmc/runtime/cpu"
+	"github.com/llmc-go/llmc/runtime/kernels/gemm"
+	"github.com/llmc-go/llmc/runtime/pool"
+	"github.com/llmc-go/llmc/runtime/program"
+)
+
+// ErrBinding: the inputs of a run do not fit the program.
+var ErrBinding = errors.New("inputs do not fit")
+
+// Options of Load. The zero value is the recommended setting.
+type Options struct {
+	// Workers is the number of processors that one run may use; 0 is GOMAXPROCS. Results do not depend on it.
+	Workers int
+	// Host are the functions that host steps may call.
+	Host []host.Fn
+	// Tier lowers what kernels may use below what the processor has; "" lowers nothing.
+	Tier string
+	// MaxMemory bounds the bytes of activations that a session may hold; 0 is no bound.
+	MaxMemory int64
+}
+
+// Model is a program loaded into this process.
+type Model struct {
+	Program *program.Program
+
+	opts     Options
+	features cpu.Features
+	pool     *pool.Pool
+	gemm     *gemm.Row
+	host     map[string]host.Fn
+	consts   []constant
+}
+
+// constant is a constant as kernels read it.
+type constant struct {
+	ptr  unsafe.Pointer
+	data []byte
+}
+
+// Load prepares a program: it picks kernel rows for this processor and packs what the program left packed
+// at load.
+func Load(p *program.Program, o Options) (*Model, error) {
+	features, err := cpu.Lower(cpu.Host(), o.Tier)
+	if err != nil {
+		return nil, err
+	}
+	if err := cpu.Override(); err != nil {
+		return nil, err
+	}
+	m := &Model{Program: p, opts: o, features: features, gemm: gemm.Pick(features), host: map[string]host.Fn{}}
+	for _, f := range o.Host {
+		m.host[f.Name] = f
+	}
+	m.host["dims"] = dimsFn
+	for i := range p.Entries {
+		if err := m.checkHost(&p.Entries[i].Body); err != nil {
+			return nil, err
+		}
+	}
+	for i := range p.Consts {
+		c, err := m.loadConst(&p.Consts[i])
+		if err != nil {
+			return nil, fmt.Errorf("constant %q: %w", p.Consts[i].Name, err)
+		}
+		m.consts = append(m.consts, c)
+	}
+	m.pool = pool.New(o.Workers)
+	return m, nil
+}
+
+// Close ends the model's workers. Sessions must not be running.
+func (m *Model) Close() { m.pool.Close() }
+
+// Workers is the number of processors that a run uses.
+func (m *Model) Workers() int { return m.pool.Workers() }
+
+// Features is what the model's kernels may use.
+func (m *Model) Features() cpu.Features { return m.features }
+
+// checkHost refuses a program that calls functions this process does not have.
+func (m *Model) checkHost(b *program.Body) error {
+	for i := range b.Steps {
+		s := &b.Steps[i]
+		if s.Anchor == anchor.Host {
+			if _, ok := m.host[s.Host]; !ok {
+				return fmt.Errorf("step %d %q: host function %q is not linked into this program", i, s.Node, s.Host)
+			}
+		}
+		for j := range s.Bodies {
+			if err := m.checkHost(&s.Bodies[j]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Model) loadConst(c *program.Const) (constant, error) {
+	if c.Pack == nil {
+		return constant{bytesPtr(c.Data), c.Data}, nil
+	}
+	data, err := PackConst(c, m.gemm)
+	return constant{bytesPtr(data), data}, err
+}
+
+// PackConst packs a constant into its layout.
+func PackConst(c *program.Const, row *gemm.Row) ([]byte, error) {
+	t := c.Tensor()
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	if err := c.Pack.Check(t.Len()); err != nil {
+		return nil, err
+	}
+	if c.Layout != layout.P32 {
+		return nil, fmt.Errorf("layout %q has no packing", c.Layout)
+	}
+	out := tensor.New(dtype.F32, c.Pack.Len())
+	p := *c.Pack
+	switch {
+	case t.Elem == dtype.F32 && p.K > 0 && p.N > 0:
+		row.PackB(out.F32(), t.F32()[p.Off:], p.K, p.N, p.RowStride, p.ColStride)
+	case t.Elem.IsFloat():
+		p.PackF32(out.F32(), func(i int) float32 { return float32(t.Float(i)) })
+	default:
+		return nil, fmt.Errorf("element type %v is not packed", t.Elem)
+	}
+	return out.Data, nil
+}
+
+func bytesPtr(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
+
+// dimsFn writes the values of expressions: the contents of a shape that a kernel reads.
+var dimsFn = host.Fn{Name: "dims", Run: func(c *host.Call) error {
+	v := c.Attrs.Ints("elems")
+	out, err := c.Out(0, outShape(c, len(v))...)
+	if err != nil {
+		return err
+	}
+	for i, x := range v {
+		out.SetInt(i, x)
+	}
+	return nil
+}}
+
+func outShape(c *host.Call, n int) []int {
+	if t := c.Result(0); t != nil {
+		return t.Shape
+	}
+	return []int{n}
+}

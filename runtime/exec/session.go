@@ -1,0 +1,282 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"unsafe"
+
+	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/ir/host"
+	"github.com/llmc-go/llmc/ir/tensor"
+	"github.com/llmc-go/llmc/runtime/kernels/gemm"
+	"github.com/llmc-go/llmc/runtime/kernels/tiled"
+	"github.com/llmc-go/llmc/runtime/kernels/window"
+	"github.com/llmc-go/llmc/runtime/program"
+)
+
+// Session runs one entry of a model, one run at a time. It is not safe for use by several goroutines at once.
+type Session struct {
+	m     *Model
+	entry *program.Entry
+	top   *frame
+
+	syms     []int64 // values of the dim program's symbols
+	vals     []int64 // values of its instructions
+	lastLate []int64 // late symbols of the run before
+	version  uint64  // changes with the extents of inputs
+	late     uint64  // changes with any symbol
+	counter  uint64  // of versions given out
+	scratch  []byte  // shared by the steps of all frames
+	locals   []local // scratch of each worker
+	budget   host.Budget
+	outputs  []*tensor.Tensor
+	closed   error
+	hook     func(step *program.Step, body *program.Body, results []*tensor.Tensor) error
+}
+
+// local is what one worker keeps.
+type local struct {
+	tiled  tiled.Scratch
+	window window.Worker
+	gemm   gemm.Args
+	f32    []float32
+	_      [64]byte // no two workers on one cache line
+}
+
+// NewSession makes a session for the entry of that name; "" is the first.
+func (m *Model) NewSession(entry string) (*Session, error) {
+	for i := range m.Program.Entries {
+		e := &m.Program.Entries[i]
+		if entry != "" && e.Name != entry {
+			continue
+		}
+		n := len(m.Program.Dims.Syms)
+		s := &Session{m: m, entry: e, syms: make([]int64, n), vals: make([]int64, len(m.Program.Dims.Code)), lastLate: make([]int64, n)}
+		for i := range s.syms {
+			s.syms[i], s.lastLate[i] = dim.Unset, dim.Unset
+		}
+		s.locals = make([]local, m.pool.Workers())
+		s.outputs = make([]*tensor.Tensor, len(e.Outputs))
+		for i := range s.outputs {
+			s.outputs[i] = &tensor.Tensor{Elem: e.Outputs[i].Elem, Shape: make([]int, len(e.Outputs[i].Shape))}
+		}
+		var err error
+		s.top, err = newFrame(s, &e.Body)
+		return s, err
+	}
+	return nil, fmt.Errorf("entry %q does not exist", entry)
+}
+
+// Entry describes what the session runs.
+func (s *Session) Entry() *program.Entry { return s.entry }
+
+// ArenaBytes is the memory that the session holds for activations: what the last run needed at most.
+func (s *Session) ArenaBytes() int64 { return s.top.bytes() + int64(len(s.scratch)) }
+
+// Run computes the entry. inputs are in the order of the entry; their memory is read in place. outputs may be
+// nil, or hold a tensor for each result whose memory is to be written, nil for the others. The results it
+// returns are those tensors, or views of memory that the session owns and overwrites in its next run.
+func (s *Session) Run(ctx context.Context, inputs, outputs []*tensor.Tensor) (res []*tensor.Tensor, err error) {
+	if s.closed != nil {
+		return nil, s.closed
+	}
+	if err := s.bindInputs(inputs); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			s.closed = fmt.Errorf("session closed: %v: panic: %v\n%s", s.top.where(), r, debug.Stack())
+			err = s.closed
+		}
+	}()
+	if err := s.top.prepare(); err != nil {
+		return nil, err
+	}
+	for i, t := range inputs {
+		s.top.setInput(i, t)
+	}
+	if err := s.setOutputs(outputs); err != nil {
+		return nil, err
+	}
+	s.m.pool.Hold()
+	err = s.top.run(ctx)
+	s.m.pool.Release()
+	if err != nil {
+		return nil, err
+	}
+	for i := range s.outputs {
+		if outputs != nil && outputs[i] != nil {
+			continue
+		}
+		s.top.result(i, s.outputs[i])
+	}
+	if outputs == nil {
+		return s.outputs, nil
+	}
+	for i := range outputs {
+		if outputs[i] == nil {
+			outputs[i] = s.outputs[i]
+		}
+	}
+	return outputs, nil
+}
+
+// bindInputs checks the inputs and gives every symbol that they determine its value.
+func (s *Session) bindInputs(inputs []*tensor.Tensor) error {
+	e := s.entry
+	if len(inputs) != len(e.Inputs) {
+		return fmt.Errorf("%w: want %d inputs, got %d", ErrBinding, len(e.Inputs), len(inputs))
+	}
+	for i, t := range inputs {
+		io := &e.Inputs[i]
+		switch {
+		case t == nil:
+			return fmt.Errorf("%w: input %q is missing", ErrBinding, io.Name)
+		case t.Elem != io.Elem:
+			return fmt.Errorf("%w: input %q: want element type %v, got %v", ErrBinding, io.Name, io.Elem, t.Elem)
+		case len(t.Shape) != len(io.Shape):
+			return fmt.Errorf("%w: input %q: want rank %d %v, got shape %v", ErrBinding, io.Name, len(io.Shape), io.Text, t.Shape)
+		}
+		if err := t.Check(); err != nil {
+			return fmt.Errorf("%w: input %q: %w", ErrBinding, io.Name, err)
+		}
+	}
+	same := s.version > 0
+	for i := range e.Binds {
+		b := &e.Binds[i]
+		rest := int64(0)
+		if s.m.Program.Dims.Code[b.Rest].Op == dim.OpConst {
+			rest = s.m.Program.Dims.Code[b.Rest].Imm
+		} else {
+			if !same { // earlier symbols may just have changed
+				if err := s.m.Program.Dims.Eval(s.syms, s.vals); err != nil {
+					return fmt.Errorf("%w: %w", ErrBinding, err)
+				}
+			}
+			rest = s.vals[b.Rest]
+		}
+		ext := int64(inputs[b.Input].Shape[b.Axis])
+		v := (ext - rest) / b.Coef
+		if v*b.Coef+rest != ext {
+			return s.badAxis(int(b.Input), int(b.Axis), ext)
+		}
+		in := &s.m.Program.Symbols[b.Sym]
+		if v < in.Lo || v > in.Hi || in.Step > 1 && v%in.Step != 0 {
+			return fmt.Errorf("%w: input %q axis %d: %s = %d is outside [%d, %d] step %d", ErrBinding, e.Inputs[b.Input].Name, b.Axis, s.m.Program.Dims.Syms[b.Sym], v, in.Lo, in.Hi, max(in.Step, 1))
+		}
+		if s.syms[b.Sym] != v {
+			s.syms[b.Sym] = v
+			same = false
+			for j := range s.m.Program.Symbols { // stale late values must not meet new extents
+				if s.m.Program.Symbols[j].Late {
+					s.syms[j] = dim.Unset
+				}
+			}
+		}
+	}
+	return s.evaluate(inputs, same)
+}
+
+// evaluate computes all extents that the inputs determine and checks what follows from them.
+func (s *Session) evaluate(inputs []*tensor.Tensor, same bool) error {
+	hasLate := false
+	for j := range s.m.Program.Symbols {
+		if s.m.Program.Symbols[j].Late {
+			s.syms[j] = dim.Unset
+			hasLate = true
+		}
+	}
+	if !same || hasLate {
+		if err := s.m.Program.Dims.Eval(s.syms, s.vals); err != nil {
+			s.version = 0
+			return fmt.Errorf("%w: %w", ErrBinding, err)
+		}
+	}
+	for i, t := range inputs {
+		for a, r := range s.entry.Inputs[i].Shape {
+			if s.vals[r] != int64(t.Shape[a]) {
+				s.version = 0
+				return s.badAxis(i, a, int64(t.Shape[a]))
+			}
+		}
+	}
+	if same {
+		return nil
+	}
+	for i := range s.m.Program.Guards {
+		g := &s.m.Program.Guards[i]
+		x, y := s.vals[g.A], s.vals[g.B]
+		if x != y && !(g.Bcast && (x == 1 || y == 1)) {
+			s.version = 0
+			return fmt.Errorf("%w: %s: %s is %d and %s is %d", ErrBinding, g.Why, s.m.Program.Dims.Text(g.A), x, s.m.Program.Dims.Text(g.B), y)
+		}
+	}
+	s.counter++
+	s.version = s.counter
+	s.late++
+	return nil
+}
+
+func (s *Session) badAxis(input, axis int, got int64) error {
+	io := &s.entry.Inputs[input]
+	want := io.Text[axis]
+	if v := s.vals[io.Shape[axis]]; v != dim.Unset && v >= 0 {
+		want = fmt.Sprintf("%s = %d", want, v)
+	}
+	return fmt.Errorf("%w: input %q axis %d: want %s, got %d", ErrBinding, io.Name, axis, want, got)
+}
+
+// define gives a late symbol its value while running.
+func (s *Session) define(d *program.LateDef, v int64) error {
+	in := &s.m.Program.Symbols[d.Sym]
+	if v < in.Lo || v > in.Hi {
+		return fmt.Errorf("size %s = %d is outside [%d, %d]", s.m.Program.Dims.Syms[d.Sym], v, in.Lo, in.Hi)
+	}
+	if s.lastLate[d.Sym] != v {
+		s.lastLate[d.Sym] = v
+		s.late++
+	}
+	if s.syms[d.Sym] == v {
+		return nil
+	}
+	s.syms[d.Sym] = v
+	return s.m.Program.Dims.Eval(s.syms, s.vals)
+}
+
+// needScratch makes the session's scratch at least n bytes long.
+func (s *Session) needScratch(n int) {
+	if len(s.scratch) < n {
+		s.scratch = align(tensor.Alloc(n+64), 64)
+	}
+}
+
+// scratchAt is an address within the scratch.
+func (s *Session) scratchAt(off int) unsafe.Pointer { return unsafe.Add(bytesPtr(s.scratch), off) }
+
+// setOutputs points the top frame's results at the caller's memory or the session's own.
+func (s *Session) setOutputs(outputs []*tensor.Tensor) error {
+	if outputs != nil && len(outputs) != len(s.entry.Outputs) {
+		return fmt.Errorf("%w: want %d outputs, got %d", ErrBinding, len(s.entry.Outputs), len(outputs))
+	}
+	for i := range s.entry.Outputs {
+		if outputs == nil || outputs[i] == nil {
+			s.top.ownOutput(i)
+			continue
+		}
+		t, io := outputs[i], &s.entry.Outputs[i]
+		if t.Elem != io.Elem || len(t.Shape) != len(io.Shape) {
+			return fmt.Errorf("%w: output %q: want %v of rank %d, got %v%v", ErrBinding, io.Name, io.Elem, len(io.Shape), t.Elem, t.Shape)
+		}
+		for a, r := range io.Shape {
+			if v := s.vals[r]; v != dim.Unset && v != int64(t.Shape[a]) {
+				return fmt.Errorf("%w: output %q axis %d: want %d, got %d", ErrBinding, io.Name, a, v, t.Shape[a])
+			}
+		}
+		if err := t.Check(); err != nil {
+			return fmt.Errorf("%w: output %q: %w", ErrBinding, io.Name, err)
+		}
+		s.top.setOutput(i, t)
+	}
+	return nil
+}
