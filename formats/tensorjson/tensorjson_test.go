@@ -102,8 +102,8 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%.40s as %v: got %v %v, want %s", c.json, c.elem, v, err, c.want)
 		}
 	}
-	if _, err := tensorjson.Append(nil, tensor.New(dtype.F32, 1<<40, 0)); err == nil {
-		t.Error("2^40 empty arrays were written")
+	if _, err := tensorjson.Append(nil, tensor.New(dtype.F32, 1<<25, 0)); err == nil {
+		t.Error("2^25 empty arrays were written")
 	}
 	if _, err := tensorjson.Append(nil, &tensor.Tensor{Elem: dtype.F32, Shape: []int{1}}); err == nil {
 		t.Error("a broken tensor was written")

@@ -162,7 +162,7 @@ func (s *Suite) Close() error {
 }
 
 // maxFile bounds a file of an archive, whose header may claim anything.
-const maxFile = 2 << 30
+const maxFile = 1<<31 - 1
 
 func (c *Case) read(name string) ([]byte, error) {
 	f, err := c.fsys.Open(path.Join(c.folder, name))
