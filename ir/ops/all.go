@@ -13,6 +13,7 @@ func lists() [][]*op.Def {
 		groups,
 		unaryDefs(), binaryDefs(), selectDefs(), castDefs(), dropoutDefs(),
 		viewDefs(), joinDefs(),
+		convDefs(), poolDefs(), batchNormDefs(), quantDefs(), rnnDefs(), scatterDefs(), pickDefs(), fillDefs(),
 	}
 }
 
@@ -20,6 +21,7 @@ func lists() [][]*op.Def {
 func spellings() [][]op.Source {
 	return [][]op.Source{
 		activationSpellings(), castSpellings(), viewSpellings(), joinSpellings(), constantSpellings(),
+		poolSpellings(), quantSpellings(),
 	}
 }
 
