@@ -253,8 +253,8 @@ func (b *Builder) Region(name string, params []Type, names []string, build func(
 	return r, nil
 }
 
-// constOnce is ConstRef, memoised like Const.
-func (b *Builder) constOnce(index int) *Value {
+// ConstAt is ConstRef, memoised like Const.
+func (b *Builder) ConstAt(index int) *Value {
 	t := b.M.Consts[index].Tensor
 	if t.Len() > FoldLimit || t.Elem == dtype.String {
 		return b.ConstRef(index)

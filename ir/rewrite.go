@@ -95,7 +95,7 @@ func (rw *Rewriter) Copy(n *Node) ([]*Value, error) {
 	switch n.Op {
 	case OpConst:
 		a, _ := n.Attrs.Get("data")
-		return []*Value{rw.constOnce(int(a.I))}, nil
+		return []*Value{rw.ConstAt(int(a.I))}, nil
 	case OpDims:
 		return []*Value{rw.Dims(n.Out[0].Type, n.Attrs.Dims("elems"))}, nil
 	}
