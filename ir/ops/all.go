@@ -12,7 +12,7 @@ func lists() [][]*op.Def {
 	return [][]*op.Def{
 		groups,
 		unaryDefs(), binaryDefs(), selectDefs(), castDefs(), dropoutDefs(),
-		viewDefs(), joinDefs(),
+		viewDefs(), joinDefs(), linearDefs(), reduceDefs(), softmaxDefs(), normDefs(), attentionDefs(),
 		convDefs(), poolDefs(), batchNormDefs(), quantDefs(), rnnDefs(), scatterDefs(), pickDefs(), fillDefs(),
 	}
 }
@@ -21,6 +21,7 @@ func lists() [][]*op.Def {
 func spellings() [][]op.Source {
 	return [][]op.Source{
 		activationSpellings(), castSpellings(), viewSpellings(), joinSpellings(), constantSpellings(),
+		linearSpellings(), reduceSpellings(),
 		poolSpellings(), quantSpellings(),
 	}
 }
