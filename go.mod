@@ -3,6 +3,7 @@ module github.com/llmc-go/llmc
 go 1.26.0
 
 require (
+	github.com/google/flatbuffers v25.12.19+incompatible // indirect
 	github.com/mmcloughlin/avo v0.6.0 // indirect
 	golang.org/x/arch v0.6.0 // indirect
 	golang.org/x/mod v0.42.0 // indirect
