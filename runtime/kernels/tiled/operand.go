@@ -34,9 +34,9 @@ func (e *IndexError) Error() string {
 
 // Dimensions of the space as tiles see it; bits say which of them a value depends on.
 const (
-	dimO, dimI, dimQ             = 0, 1, 2
-	bitO, bitI, bitQ       uint8 = 1, 2, 4
-	bitOI                        = bitO | bitI
+	dimO, dimI, dimQ       = 0, 1, 2
+	bitO, bitI, bitQ uint8 = 1, 2, 4
+	bitOI                  = bitO | bitI
 )
 
 type axis struct{ n, s int }

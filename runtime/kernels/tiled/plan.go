@@ -146,7 +146,7 @@ func (c *Call) masks() {
 		case tile.Load, tile.Index:
 			m = c.ops[in.Arg].mask
 		default:
-			for _, r := range in.Regs() {
+			for _, r := range p.reads[i] {
 				m |= b.mask[r]
 			}
 		}
@@ -201,7 +201,7 @@ func (c *Call) include() {
 			if in.Op.IsReduce() {
 				continue
 			}
-			for _, r := range in.Regs() {
+			for _, r := range p.reads[i] {
 				b.need[r] = true
 			}
 		}

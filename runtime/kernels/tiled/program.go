@@ -29,6 +29,7 @@ type Program struct {
 	phases  int
 	phase   []int32 // number of reductions on the longest way to a value
 	live    []bool
+	reads   [][]int32 // the registers that an instruction reads
 	row     *Row
 }
 
@@ -46,6 +47,7 @@ func Compile(p *tile.Program, elems []dtype.Type, ins int, host cpu.Features) (*
 	}
 	q := &Program{code: append([]tile.Instr(nil), p.Code...), elems: append([]dtype.Type(nil), elems...), ins: ins, row: Pick(host)}
 	q.phase, q.live = make([]int32, len(q.code)), make([]bool, len(q.code))
+	q.reads = make([][]int32, len(q.code))
 	stored := make([]bool, len(elems))
 	for i := range q.code {
 		in := &q.code[i]
@@ -77,7 +79,8 @@ func Compile(p *tile.Program, elems []dtype.Type, ins int, host cpu.Features) (*
 		if in.Op.IsReduce() {
 			q.reduces = true
 		}
-		for _, r := range in.Regs() {
+		q.reads[i] = in.Regs()
+		for _, r := range q.reads[i] {
 			q.phase[i] = max(q.phase[i], q.phase[r])
 		}
 		if in.Op.IsReduce() {

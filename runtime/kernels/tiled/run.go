@@ -2,6 +2,7 @@ package tiled
 
 import (
 	"fmt"
+	"math"
 	"unsafe"
 
 	"github.com/llmc-go/llmc/ir/tile"
@@ -17,11 +18,14 @@ type Scratch struct {
 	a    args
 }
 
-// place is where a register is. ld is the distance of its lines in elements; negative if they follow each other.
+// place is where a register is. ld is the distance of its lines in elements, or dense.
 type place struct {
 	p  unsafe.Pointer
 	ld int
 }
+
+// dense is the ld of lines that follow each other.
+const dense = math.MinInt
 
 // Reserve makes room for a call, so that running it allocates nothing.
 func (s *Scratch) Reserve(c *Call) {
@@ -57,7 +61,7 @@ func (c *Call) RunChunk(k int, s *Scratch) error {
 	s.regs = s.regs[:len(c.plan.regs)]
 	for i := range s.regs {
 		g := &c.plan.regs[i]
-		s.regs[i] = place{unsafe.Add(s.base, g.off), -1}
+		s.regs[i] = place{unsafe.Add(s.base, g.off), dense}
 	}
 	var err error
 	if err = c.run(c.plan.hoist, s, &spot{no: 1, ni: 1}); err != nil {
@@ -246,7 +250,7 @@ func lines(mask uint8, p *spot) (lines, n int) {
 }
 
 func (g place) line(n int) int {
-	if g.ld < 0 {
+	if g.ld == dense {
 		return n
 	}
 	return g.ld
