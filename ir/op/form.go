@@ -162,7 +162,7 @@ func (f *Form) Rows(red []int, perElement bool, keepDims bool, prog *tile.Progra
 		f.Space[a].Red = true
 	}
 	in := make(Map, x.Rank())
-	var out Map
+	out := Map{}
 	for i := range in {
 		in[i] = At{Axis: i}
 		switch {
