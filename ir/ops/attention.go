@@ -19,8 +19,8 @@ import (
 func attentionDefs() []*op.Def {
 	return []*op.Def{{
 		Name: "attention",
-		Doc:  "o[b, h, m, e] = sum over t of softmax_t(scale * sum over d of q[b, h, m, d] * k[b, h*hk/heads, t, d] + mask[b, h, m, t]) * v[b, h*hk/heads, t, e]; causal hides keys t > m + T - M.",
-		Sig: op.Sig{In: []op.Arg{{Name: "q", Elem: op.Float}, {Name: "k", Elem: op.Float}, {Name: "v", Elem: op.Float}, {Name: "mask", Elem: op.Float, Optional: true}},
+		Doc:  "o[b, h, m, e] = sum over t of softmax_t(scale * sum over d of q[b, h, m, d] * k[b, h*hk/heads, t, d] + mask[b, h, m, t]) * v[b, h*hk/heads, t, e]; a mask of bool hides where it is false, causal hides keys t > m + T - M; a query that sees no key gives 0.",
+		Sig: op.Sig{In: []op.Arg{{Name: "q", Elem: op.Float}, {Name: "k", Elem: op.Float}, {Name: "v", Elem: op.Float}, {Name: "mask", Elem: op.Float | op.Bool, Optional: true}},
 			Out: []op.Arg{{Name: "o"}}, Attrs: []op.Attr{{Name: "scale", Kind: attr.Float, Required: true}, boolAttr("causal", false)}},
 		Infer:  inferAttention,
 		Form:   formAttention,
@@ -29,14 +29,19 @@ func attentionDefs() []*op.Def {
 		VJP:    todo,
 		Cases: func(c *op.Cases) {
 			c.With(named("scale", 0.5), named("scale", 0.3, "causal", true)).Shapes("[B, 2, 3, 4]", "[B, 2, 3, 4]", "[B, 2, 3, 5]").Shapes("[2, 4, 3, 4]", "[2, 2, 5, 4]", "[2, 2, 5, 4]")
+			c.Elem(dtype.F32, dtype.F32, dtype.F32, dtype.Bool).With(named("scale", 0.5, "causal", true)).Shapes("[1, 2, 3, 4]", "[1, 2, 5, 4]", "[1, 2, 5, 4]", "[3, 5]")
+			c.Elem(dtype.F32).Shapes("[1, 1, 5, 4]", "[1, 1, 3, 4]", "[1, 1, 3, 4]")
 			c.With(named("scale", 0.5)).Shapes("[B, 2, M, 4]", "[B, 2, S, 4]", "[B, 2, S, 4]", "[B, 1, 1, S]").Shapes("[1, 2, 3, 4]", "[1, 1, 5, 4]", "[1, 1, 5, 4]", "[3, 5]")
 		},
 	}}
 }
 
 func inferAttention(c *op.Infer) error {
-	if err := c.SameElem(0, 1, 2, 3); err != nil {
+	if err := c.SameElem(0, 1, 2); err != nil {
 		return err
+	}
+	if c.Has(3) && c.Elem(3) != dtype.Bool && c.Elem(3) != c.Elem(0) {
+		return fmt.Errorf("mask of element type %v, want %v or bool", c.Elem(3), c.Elem(0))
 	}
 	for i := 0; i < 3; i++ {
 		if c.Rank(i) != 4 {
@@ -65,8 +70,8 @@ func inferAttention(c *op.Infer) error {
 	return nil
 }
 
-// formAttention names the axes b, h, m, e, t, d in this order. Axis h of k and v has fewer heads where heads are
-// shared; AttendAttr says which is read.
+// formAttention names the axes b, h, m, e, t, d in this order. Where heads of k and v are shared, no axis of the space runs
+// over them: AttendAttr says which is read.
 func formAttention(f *op.Form) error {
 	acc, err := accumulator(f, f.Elem(0))
 	if err != nil {
@@ -83,7 +88,11 @@ func formAttention(f *op.Form) error {
 		}
 		return m
 	}
-	f.Maps = []op.Map{at(0, 1, 2, 5), at(0, 1, 4, 5), at(0, 1, 4, 3)}
+	head := 1
+	if !dim.Equal(q[1], k[1]) {
+		head = -1
+	}
+	f.Maps = []op.Map{at(0, 1, 2, 5), at(0, head, 4, 5), at(0, head, 4, 3)}
 	if f.NumIn() > 3 {
 		var mask op.Map
 		if f.Has(3) {
@@ -108,13 +117,20 @@ func expandAttention(b *op.Build) ([]*ir.Value, error) {
 	q, k, v := b.In(0), repeatHeads(b, b.In(1), b.Shape(0)[1]), repeatHeads(b, b.In(2), b.Shape(0)[1])
 	s := b.Call("matmul", q, b.Transpose(k, []int{0, 1, 3, 2}))
 	s = b.Call("mul", s, b.Like(s, b.Float("scale")))
-	if b.Has(3) {
+	low := b.Like(s, math.Inf(-1))
+	hides := b.Has(3) || b.Bool("causal")
+	if b.Has(3) && b.Elem(3) == dtype.Bool {
+		s = b.Call("where", b.In(3), s, low)
+	} else if b.Has(3) {
 		s = b.Call("add", s, b.In(3))
 	}
 	if b.Bool("causal") {
-		s = b.Call("where", visible(b, b.Shape(0)[2], b.Shape(1)[2]), s, b.Like(s, math.Inf(-1)))
+		s = b.Call("where", visible(b, b.Shape(0)[2], b.Shape(1)[2]), s, low)
 	}
 	p := b.CallWith("softmax", named("axis", -1), s)
+	if hides { // softmax of a row of -inf is NaN
+		p = b.Call("where", b.Call("equal", b.Reduce("max", s, 3), low), b.Like(p, 0), p)
+	}
 	return []*ir.Value{b.Call("matmul", p, v)}, b.Err()
 }
 

@@ -50,14 +50,9 @@ func layerNormDef() *op.Def {
 			}
 			return formNorm(f, true)
 		},
-		Expand: func(b *op.Build) ([]*ir.Value, error) {
-			if b.Bool("stats") {
-				return nil, fmt.Errorf("%w: mean and deviation are results", op.ErrNoForm)
-			}
-			return expandNorm(b, true)
-		},
-		Host: norm.Layer,
-		VJP:  todo,
+		Expand: func(b *op.Build) ([]*ir.Value, error) { return expandNorm(b, true) },
+		Host:   norm.Layer,
+		VJP:    todo,
 		Cases: func(c *op.Cases) {
 			c.With(nil, named("axis", 1), named("epsilon", 0.1)).Shapes("[B, 3, S]", "[S]", "[S]").With(nil).Shapes("[B, 4]", "[4]", "_")
 			c.With(named("axis", -2)).Shapes("[2, 3, 4]", "[3, 4]", "[4]").With(named("axis", 1, "stats", true)).Shapes("[B, 3, 4]", "[3, 4]", "[3, 4]")
@@ -168,8 +163,10 @@ func expandNorm(b *op.Build, center bool) ([]*ir.Value, error) {
 		axes = append(axes, k)
 	}
 	d := widen(b, b.In(0))
+	var mean *ir.Value
 	if center {
-		d = b.Call("sub", d, b.Reduce("mean", d, axes...))
+		mean = b.Reduce("mean", d, axes...)
+		d = b.Call("sub", d, mean)
 	}
 	v := b.Reduce("mean", b.Call("mul", d, d), axes...)
 	inv := b.Call("recip", b.Call("sqrt", b.Call("add", v, b.Like(d, b.Float("epsilon")))))
@@ -177,7 +174,11 @@ func expandNorm(b *op.Build, center bool) ([]*ir.Value, error) {
 	if b.Has(2) {
 		y = b.Call("add", y, widen(b, b.In(2)))
 	}
-	return []*ir.Value{b.Cast(y, b.Elem(0))}, b.Err()
+	out := []*ir.Value{b.Cast(y, b.Elem(0))}
+	if b.Bool("stats") {
+		out = append(out, b.Cast(mean, dtype.F32), b.Cast(inv, dtype.F32))
+	}
+	return out, b.Err()
 }
 
 // normList reads the attributes that both norms have.

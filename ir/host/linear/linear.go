@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/host"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
@@ -113,7 +114,7 @@ var Attention = host.Fn{Name: "attention", Run: func(c *host.Call) error {
 		if s, err := host.Broadcast(c.In[3].Shape, full); err != nil || len(s) != 4 || s[0] != full[0] || s[1] != full[1] || s[2] != full[2] || s[3] != full[3] {
 			return fmt.Errorf("mask of shape %v does not broadcast to %v", c.In[3].Shape, full)
 		}
-		bias, biasAt = host.Reader(c.In[3]), host.BroadcastStrides(c.In[3].Shape, full)
+		bias, biasAt = maskOf(c.In[3]), host.BroadcastStrides(c.In[3].Shape, full)
 	}
 	y, err := c.Out(0, q.Shape[0], heads, m, e)
 	if err != nil {
@@ -158,6 +159,19 @@ var Attention = host.Fn{Name: "attention", Run: func(c *host.Call) error {
 	}
 	return nil
 }}
+
+// maskOf is what a mask adds to a score: a number, or, for bool, 0 where true and -inf where false.
+func maskOf(t *tensor.Tensor) func(int) float64 {
+	if t.Elem != dtype.Bool {
+		return host.Reader(t)
+	}
+	return func(i int) float64 {
+		if t.Bits(i) == 0 {
+			return math.Inf(-1)
+		}
+		return 0
+	}
+}
 
 // attend is softmax(score) times the rows of vals.
 func attend(out, score, vals []float64) {
