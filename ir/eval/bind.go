@@ -74,11 +74,7 @@ func (f *frame) match(e dim.Expr, actual int64) (done bool, err error) {
 	case 0:
 		v, err := f.eval(e)
 		if err == nil && v != actual {
-			if _, c := e.Int(); c {
-				err = fmt.Errorf("want %d, got %d", v, actual)
-			} else {
-				err = fmt.Errorf("want %v = %d, got %d", e, v, actual)
-			}
+			err = unequal(e, v, actual)
 		}
 		return true, err
 	case 1:
@@ -92,6 +88,14 @@ func (f *frame) match(e dim.Expr, actual int64) (done bool, err error) {
 		return true, f.bind(sym, v)
 	}
 	return false, nil
+}
+
+// unequal says that an expression with a value should be something else.
+func unequal(e dim.Expr, want, got int64) error {
+	if _, c := e.Int(); c {
+		return fmt.Errorf("want %d, got %d", want, got)
+	}
+	return fmt.Errorf("want %v = %d, got %d", e, want, got)
 }
 
 // solve finds the value of sym that makes e equal to actual, if e is linear in it.
@@ -293,7 +297,7 @@ func (f *frame) contents(v *ir.Value, t *tensor.Tensor) error {
 			return err
 		}
 		if got := t.Int(i); got != want {
-			return fmt.Errorf("element %d: want %v = %d, got %d", i, e, want, got)
+			return fmt.Errorf("element %d: %w", i, unequal(e, want, got))
 		}
 	}
 	return nil

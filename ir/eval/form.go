@@ -123,14 +123,18 @@ func (g *group) strides(k int, m op.Map) ([]int, error) {
 			return nil, nil
 		case at.Axis >= 0 && t.Shape[i] == 1: // broadcast
 		case at.Axis >= 0:
-			// A window reads its input by geometry and not by this map.
-			if t.Shape[i] != g.space[at.Axis] && g.form.Anchor != anchor.Window {
+			if t.Shape[i] != g.space[at.Axis] && !g.geometric(k) {
 				return nil, fmt.Errorf("axis %d of %v runs over an axis of extent %d", i, t.Shape, g.space[at.Axis])
 			}
 			s[at.Axis] += st
 		}
 	}
 	return s, nil
+}
+
+// geometric operands are read by the attributes of their anchor; their Maps only tell which axes they share.
+func (g *group) geometric(k int) bool {
+	return g.form.Anchor == anchor.Window && k < 2 || g.form.Anchor == anchor.Attend && k < 4
 }
 
 // offset is the element of an operand at a position of the space.
