@@ -154,7 +154,7 @@ func EncodeFloat(t Type, v float64, saturate bool) uint64 {
 	}
 	if t == F4E2M1 {
 		saturate = true
-		nan = maxCode // the format has none: ONNX maps NaN to the largest value
+		nan = 1 << w // the format has none: the published cases of ONNX Cast give a zero
 	}
 	if math.IsNaN(v) {
 		return nan
