@@ -92,7 +92,11 @@ func reshapeDef() *op.Def {
 				if err != nil {
 					return err
 				}
-				c.Set(0, c.Elem(0), lateShape(c, 0, n, dim.Product(c.Shape(0))))
+				hi := dim.Product(c.Shape(0))
+				if c.Scope().Prove(hi, dim.Gt, dim.Expr{}) != dim.Yes {
+					hi = unbounded // an empty tensor fits any extents beside a 0
+				}
+				c.Set(0, c.Elem(0), lateShape(c, 0, n, hi))
 				return nil
 			}
 			shape := c.Dims("shape")
