@@ -182,7 +182,7 @@ var OneHot = host.Fn{Name: "index.one_hot", Run: func(c *host.Call) error {
 	if d.Len() != 1 || v.Len() != 2 {
 		return fmt.Errorf("depth of shape %v, values of shape %v", d.Shape, v.Shape)
 	}
-	depth := d.Float(0)
+	depth := math.Trunc(d.Float(0))
 	if !(depth >= 0 && depth < 1<<48) {
 		return fmt.Errorf("depth %v", depth)
 	}
