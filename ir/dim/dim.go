@@ -397,10 +397,31 @@ func minmax(op Op, a, b Expr) Expr {
 		}
 		return b
 	}
-	if b.Key() < a.Key() {
-		a, b = b, a
+	return join(op, a, b)
+}
+
+// members lists the operands of nested applications of op.
+func members(op Op, e Expr, l []Expr) []Expr {
+	if len(e.terms) == 1 && e.terms[0].c == 1 && len(e.terms[0].atoms) == 1 {
+		if at := e.terms[0].atoms[0]; at.op == op {
+			return members(op, at.b, members(op, at.a, l))
+		}
 	}
-	return binary(op, a, b)
+	return append(l, e)
+}
+
+// join applies an operation that is associative, commutative and idempotent: operands are sorted by key, each
+// once.
+func join(op Op, a, b Expr) Expr {
+	l := members(op, b, members(op, a, nil))
+	sort.Slice(l, func(i, j int) bool { return l[i].Key() < l[j].Key() })
+	r := l[0]
+	for i := 1; i < len(l); i++ {
+		if !Equal(l[i], l[i-1]) {
+			r = binary(op, r, l[i])
+		}
+	}
+	return r
 }
 
 // Bcast is the extent of two axes broadcast against each other. Where one is a constant other than 1 the
@@ -418,10 +439,28 @@ func Bcast(a, b Expr) Expr {
 	case bx && !ax:
 		return b
 	}
-	if b.Key() < a.Key() {
-		a, b = b, a
+	if boundedBy(a, b) {
+		return b
 	}
-	return binary(OpBcast, a, b)
+	if boundedBy(b, a) {
+		return a
+	}
+	return join(OpBcast, a, b)
+}
+
+// boundedBy reports whether a is min(c, b) with a constant c > 0. Broadcasting such a against b succeeds only
+// where the result is b: a is b, or a is 1.
+func boundedBy(a, b Expr) bool {
+	l := members(OpMin, a, nil)
+	if len(l) != 2 {
+		return false
+	}
+	for i, e := range l {
+		if c, ok := e.Int(); ok && c > 0 && Equal(l[1-i], b) {
+			return true
+		}
+	}
+	return false
 }
 
 // Keep1 is 0 where ext is 1 and stride elsewhere: the stride of an axis of that extent seen through a
@@ -569,8 +608,12 @@ func SubstAll(l []Expr, f func(string) (Expr, bool)) []Expr {
 	return out
 }
 
-// Eval computes e; env gives the values of symbols.
+// Eval computes e; env gives the values of symbols. A constant is itself, the largest integer included: slices use
+// it for "to the end".
 func (e Expr) Eval(env func(sym string) (int64, bool)) (int64, error) {
+	if c, ok := e.Int(); ok {
+		return c, nil
+	}
 	var sum int64
 	for _, t := range e.terms {
 		p := t.c
