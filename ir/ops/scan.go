@@ -14,7 +14,8 @@ import (
 type scan struct {
 	c               *op.Import
 	states, inputs  []*ir.Value
-	captures        []*ir.Value
+	captures        []*ir.Value // of the model's body
+	given           []*ir.Value // the same where the loop is built
 	inAxes          []int64
 	inBack, outBack []int64 // 1: from the end
 	outAxes         []int64
@@ -35,6 +36,7 @@ func importScan(c *op.Import) ([]*ir.Value, error) {
 	if s.captures, err = c.Model.Captures("body"); err != nil {
 		return nil, err
 	}
+	s.given = s.captures
 	return s.loop(c.Builder)
 }
 
@@ -72,7 +74,7 @@ func importBatchScan(c *op.Import) ([]*ir.Value, error) {
 				return nil, err
 			}
 		}
-		s := &scan{c: c, states: entry[:len(in)-m], inputs: entry[len(in)-m:], captures: p[2+len(in):], inBack: modelInts(c, "directions")}
+		s := &scan{c: c, states: entry[:len(in)-m], inputs: entry[len(in)-m:], captures: captures, given: p[2+len(in):], inBack: modelInts(c, "directions")}
 		out, err := s.loop(b)
 		return append([]*ir.Value{p[1]}, out...), err
 	})
@@ -109,7 +111,7 @@ func (s *scan) loop(b *ir.Builder) ([]*ir.Value, error) {
 		return nil, err
 	}
 	in := []*ir.Value{b.Dims(ir.TensorType(dtype.I64), []dim.Expr{s.trips}), nil}
-	in = append(append(append(in, s.states...), s.inputs...), s.captures...)
+	in = append(append(append(in, s.states...), s.inputs...), s.given...)
 	out, err := b.Op("loop", in, named("carried", len(s.states)), r)
 	if err != nil {
 		return nil, err
