@@ -6,6 +6,7 @@ import (
 
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/anchor"
+	"github.com/llmc-go/llmc/ir/tensor"
 )
 
 // Target is what passes need to know of a target: the anchors that it has kernels for and, for each, the
@@ -92,10 +93,34 @@ func (t *Table) Classify(m *ir.Module, n *ir.Node, target *Target) (Step, *Form,
 		}
 	}
 	switch {
-	case d.Expand != nil:
+	case d.Expand != nil && (d.Host.Run == nil || t.expands(m, d, n)):
 		return Composite, nil, nil
 	case d.Host.Run != nil:
 		return Hosted, nil, nil
 	}
 	return NoStep, nil, nil
+}
+
+// expands tries the definition of a node on a module of its own: a definition may refuse, with ErrNoForm, what the host
+// function does.
+func (t *Table) expands(m *ir.Module, d *Def, n *ir.Node) bool {
+	scratch := &ir.Module{Dims: m.Dims.Clone(), Consts: m.Consts[:len(m.Consts):len(m.Consts)]}
+	f := scratch.NewFunc(n.Op)
+	in := make([]*ir.Value, len(n.In))
+	for i, v := range n.In {
+		if v != nil {
+			in[i] = f.AddParam(f.Body, v.Name, v.Type)
+			in[i].Elems = v.Elems
+		}
+	}
+	b := NewBuild(ir.NewBuilder(scratch, f, f.Body, noFold{t}), n, in)
+	_, err := d.Expand(b)
+	return !errors.Is(err, ErrNoForm) && !errors.Is(b.Err(), ErrNoForm)
+}
+
+// noFold is a Table as Semantics that folds nothing.
+type noFold struct{ *Table }
+
+func (noFold) Fold(*ir.Module, *ir.Node, []*tensor.Tensor) ([]*tensor.Tensor, bool) {
+	return nil, false
 }

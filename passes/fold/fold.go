@@ -8,6 +8,7 @@ package fold
 
 import (
 	"github.com/llmc-go/llmc/ir"
+	"github.com/llmc-go/llmc/ir/attr"
 	"github.com/llmc-go/llmc/ir/dim"
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/tensor"
@@ -50,10 +51,50 @@ func run(c *pass.Context, m *ir.Module) error {
 			return err
 		}
 	}
+	prune(m)
 	if count > 0 {
 		c.Logf("fold: %d nodes, %d bytes", count, bytes)
 	}
 	return nil
+}
+
+// prune drops constants that no node reads from the table, and numbers the others again in their order.
+func prune(m *ir.Module) {
+	used := make([]bool, len(m.Consts))
+	walk := func(fn func(v *attr.Value)) {
+		for _, f := range m.Funcs {
+			f.Body.Walk(func(n *ir.Node) {
+				for i := range n.Attrs {
+					if v := &n.Attrs[i].Value; v.Kind == attr.Const {
+						fn(v)
+					}
+				}
+			})
+		}
+	}
+	walk(func(v *attr.Value) { used[v.I] = true })
+	to := make([]int64, len(m.Consts))
+	var kept []ir.Const
+	for i, u := range used {
+		if u {
+			to[i] = int64(len(kept))
+			kept = append(kept, m.Consts[i])
+		}
+	}
+	if len(kept) == len(m.Consts) {
+		return
+	}
+	m.Consts = kept
+	// Lists of attributes may be shared by nodes, so each list is changed once, in a copy.
+	for _, f := range m.Funcs {
+		f.Body.Walk(func(n *ir.Node) {
+			for _, a := range n.Attrs {
+				if a.Kind == attr.Const {
+					n.Attrs = n.Attrs.Set(a.Name, attr.OfConst(int(to[a.I])))
+				}
+			}
+		})
+	}
 }
 
 // evaluate returns the results of a node, or nil where it is to stay.

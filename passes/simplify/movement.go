@@ -13,6 +13,9 @@ var movement = []pass.Rule{
 	{Op: "transpose", Name: "transpose-transpose", Doc: "transpose(transpose(x)) => transpose(x)", Run: transposeTwice},
 	{Op: "reshape", Name: "reshape-none", Doc: "a reshape to the shape that x has => x", Run: func(s *pass.Site) []*ir.Value { return same(s, s.In(0)) }},
 	{Op: "reshape", Name: "reshape-reshape", Doc: "reshape(reshape(x)) => reshape(x)", Run: viewTwice("reshape")},
+	{Op: "reshape", Name: "reshape-sandwich", Doc: "a transpose of the last two axes, between reshapes that join and part the others => transpose(x)", Run: sandwich},
+	{Op: "reshape", Name: "reshape-known", Doc: "a reshape to an operand whose contents are known => a reshape to those", Run: knownShape},
+	{Op: "expand", Name: "expand-known", Doc: "an expand to an operand whose contents are known => an expand to those", Run: knownShape},
 	{Op: "expand", Name: "expand-none", Doc: "an expand to the shape that x has => x", Run: func(s *pass.Site) []*ir.Value { return same(s, s.In(0)) }},
 	{Op: "expand", Name: "expand-expand", Doc: "expand(expand(x)) => expand(x)", Run: viewTwice("expand")},
 	{Op: "slice", Name: "slice-all", Doc: "a slice of everything => x", Run: sliceAll},
@@ -52,6 +55,56 @@ func viewTwice(op string) func(*pass.Site) []*ir.Value {
 		}
 		return one(s.CallWith(op, s.N.Attrs, n.In[0]))
 	}
+}
+
+// sandwich undoes what exporters do to get a transpose of rank 3.
+func sandwich(s *pass.Site) []*ir.Value {
+	t := pass.Is(s.In(0), "transpose")
+	if t == nil {
+		return nil
+	}
+	r := pass.Is(t.In[0], "reshape")
+	if r == nil || s.Has(1) || len(r.In) > 1 && r.In[1] != nil {
+		return nil
+	}
+	x, mid, out := r.In[0], r.Out[0].Type.Shape, s.Old.Out[0].Type.Shape
+	n, k := x.Rank(), len(mid)
+	if n != len(out) || n < 2 || k < 2 {
+		return nil
+	}
+	perm := make([]int, n)
+	for i := range perm {
+		perm[i] = i
+	}
+	perm[n-2], perm[n-1] = n-1, n-2
+	for i, p := range t.Attrs.Ints("perm") {
+		if want := perm[n-k+i] - (n - k); k <= n && p != int64(want) || k > n {
+			return nil
+		}
+	}
+	xs := x.Type.Shape
+	if !dim.EqualAll(xs[n-2:], mid[k-2:]) || !dim.EqualAll(xs[:n-2], out[:n-2]) || !dim.Equal(out[n-2], xs[n-1]) || !dim.Equal(out[n-1], xs[n-2]) {
+		return nil
+	}
+	return one(s.Transpose(x, perm))
+}
+
+// knownShape reads contents that were data when the operator was made, and became known since. An extent of 0 or -1
+// has a meaning of its own, so every one must be proved to be more; expand takes any.
+func knownShape(s *pass.Site) []*ir.Value {
+	shape := s.Elems(1)
+	if shape == nil || s.N.Attrs.Bool("allowzero") {
+		return nil
+	}
+	if len(shape) != s.Old.Out[0].Rank() {
+		return nil
+	}
+	for _, e := range shape {
+		if s.Build.Node.M.Dims.Prove(e, dim.Gt, dim.Const(0)) != dim.Yes {
+			return nil
+		}
+	}
+	return one(s.CallWith(s.N.Op, attr.List{{Name: "shape", Value: attr.OfDims(shape)}}, s.In(0)))
 }
 
 func sliceAll(s *pass.Site) []*ir.Value {

@@ -1,0 +1,13 @@
+package fold_test
+
+import (
+	"testing"
+
+	"github.com/llmc-go/llmc/passes/fold"
+	"github.com/llmc-go/llmc/passes/pass"
+	"github.com/llmc-go/llmc/passes/passtest"
+)
+
+func TestGolden(t *testing.T) {
+	passtest.Golden(t, "testdata/*.txt", pass.Options{}, &fold.Pass)
+}

@@ -1,0 +1,13 @@
+package fuse_test
+
+import (
+	"testing"
+
+	"github.com/llmc-go/llmc/passes/fuse"
+	"github.com/llmc-go/llmc/passes/pass"
+	"github.com/llmc-go/llmc/passes/passtest"
+)
+
+func TestGolden(t *testing.T) {
+	passtest.Golden(t, "testdata/*.txt", pass.Options{}, &fuse.Pass)
+}

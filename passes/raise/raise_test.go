@@ -1,0 +1,13 @@
+package raise_test
+
+import (
+	"testing"
+
+	"github.com/llmc-go/llmc/passes/raise"
+	"github.com/llmc-go/llmc/passes/pass"
+	"github.com/llmc-go/llmc/passes/passtest"
+)
+
+func TestGolden(t *testing.T) {
+	passtest.Golden(t, "testdata/*.txt", pass.Options{}, &raise.Pass)
+}
