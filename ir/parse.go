@@ -11,6 +11,12 @@ import (
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
+// Inference is the part of a Semantics that gives types.
+type Inference interface {
+	Infer(m *Module, n *Node) error
+	NumOut(n *Node) (int, error)
+}
+
 // ParseOptions configures Parse.
 type ParseOptions struct {
 	// File names the text in errors.
@@ -19,7 +25,7 @@ type ParseOptions struct {
 	Consts func(index int, name string, elem dtype.Type, shape []int) (*tensor.Tensor, error)
 	// Semantics infers the results of nodes that state no types; where it is nil, only const and dims may
 	// leave them out.
-	Semantics Semantics
+	Semantics Inference
 }
 
 // Parse reads the text form of a module:

@@ -108,7 +108,7 @@ func (p *printer) constant(i int, c Const) {
 	}
 	t := c.Tensor
 	p.put(" : ", TensorType(t.Elem, dim.Consts(t.Shape)...).String())
-	if t.Len() <= InlineLimit {
+	if t.Len() <= InlineLimit && t.Check() == nil {
 		p.put(" = [")
 		for k := 0; k < t.Len(); k++ {
 			if k > 0 {
@@ -180,6 +180,10 @@ func (p *printer) fn(f *Func) {
 	for i, v := range res {
 		if i > 0 {
 			p.put(", ")
+		}
+		if v == nil {
+			p.put("undefined")
+			continue
 		}
 		p.put(v.Type.String())
 		if i < len(f.Outputs) && f.Outputs[i] != names(v)[1:] {
@@ -430,7 +434,10 @@ func nameRegion(r *Region) func(*Value) string {
 		if s, ok := names[v]; ok {
 			return s
 		}
-		return fmt.Sprintf("%%undefined/%d", v.ID) // a broken module still prints
+		if v == nil { // a broken module still prints
+			return "%undefined"
+		}
+		return fmt.Sprintf("%%undefined/%d", v.ID)
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/llmc-go/llmc/ir"
-	"github.com/llmc-go/llmc/ir/anchor"
-	"github.com/llmc-go/llmc/ir/attr"
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/host"
 	"github.com/llmc-go/llmc/ir/irtest"
@@ -160,21 +158,8 @@ func TestHook(t *testing.T) {
 	}
 }
 
-// control are stand-ins with the anchors of branch and loop.
-func control() []*op.Def {
-	infer := func(c *op.Infer) error { return nil } // the tests state types
-	count := func(n *ir.Node) int { return len(n.Out) }
-	return []*op.Def{
-		{Name: "if", Sig: op.Sig{In: []op.Arg{{Name: "c", Elem: op.Bool}, {Name: "x", Variadic: true, Any: true}}, Regions: []string{"then", "else"}}, Infer: infer, NumOut: count,
-			Form: func(f *op.Form) error { f.Anchor = anchor.Branch; return nil }},
-		{Name: "loop", Sig: op.Sig{In: []op.Arg{{Name: "n", Optional: true}, {Name: "c", Optional: true}, {Name: "x", Variadic: true, Any: true}}, Regions: []string{"body"},
-			Attrs: []op.Attr{{Name: "carried", Kind: attr.Int, Required: true}}}, Infer: infer, NumOut: count,
-			Form: func(f *op.Form) error { f.Anchor = anchor.Loop; return nil }},
-	}
-}
-
 func TestBranch(t *testing.T) {
-	e := evaluator(t, control()...)
+	e := evaluator(t)
 	m := parse(t, e, `module m
 dim B in [1, 8]
 dim late1 late in [0, 8]
@@ -207,7 +192,7 @@ func main(%c: bool[], %x: f32[B]) -> f32[late1] {
 }
 
 func TestLoop(t *testing.T) {
-	e := evaluator(t, control()...)
+	e := evaluator(t)
 	m := parse(t, e, `module m
 dim S in [0, 64]
 dim G in [0, inf]

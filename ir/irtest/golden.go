@@ -21,7 +21,7 @@ type GoldenOptions struct {
 	// Pass returns what a block's pass does to a module, or nil where the name is not known.
 	Pass func(name string) func(*ir.Module) error
 	// Semantics lets inputs leave out types.
-	Semantics ir.Semantics
+	Semantics ir.Inference
 	// Consts supplies large constants; where it is nil they hold numbers drawn from [-1, 1] by their index.
 	Consts func(index int, name string, e dtype.Type, shape []int) (*tensor.Tensor, error)
 	// Check, if set, sees every module before and after its pass.

@@ -17,6 +17,7 @@ type GraphOptions struct {
 	Elem     dtype.Type           // of all activations; Invalid is f32
 	Has      func(op string) bool // which operators the table has; nil is all
 	Constant bool                 // no symbolic extents
+	Outputs  int                  // how many unused values become results, the last first; 0 is 1 to 3
 }
 
 // Graph makes a random module of one function: element-wise operators, matrix products with constants, reductions,
@@ -90,7 +91,14 @@ type grower struct {
 
 func (g *grower) has(op string) bool { return g.opts.Has == nil || g.opts.Has(op) }
 
-func (g *grower) pick() *ir.Value { return g.vals[g.r.Intn(len(g.vals))] }
+// pick chooses a value, a recent one half of the time, so that graphs grow deep.
+func (g *grower) pick() *ir.Value {
+	n := len(g.vals)
+	if n > 4 && g.r.Intn(2) == 0 {
+		return g.vals[n-1-g.r.Intn(4)]
+	}
+	return g.vals[g.r.Intn(n)]
+}
 
 func (g *grower) one(op string, attrs attr.List, in ...*ir.Value) (*ir.Value, error) {
 	if !g.has(op) {
@@ -214,18 +222,21 @@ func (g *grower) concat(x *ir.Value) (*ir.Value, error) {
 	return g.one("concat", attr.List{{Name: "axis", Value: attr.OfInt(int64(g.r.Intn(x.Rank())))}}, x, y)
 }
 
-// results makes the last value and a few others the results, each once.
+// results makes values that nothing uses the results, the last ones first.
 func (g *grower) results(f *ir.Func) {
-	seen := map[*ir.Value]bool{}
-	add := func(v *ir.Value) {
-		if !seen[v] {
-			seen[v] = true
-			f.Outputs = append(f.Outputs, fmt.Sprintf("y%d", len(f.Outputs)))
-			f.Body.Results = append(f.Body.Results, v)
-		}
+	count := g.opts.Outputs
+	if count == 0 {
+		count = 1 + g.r.Intn(3)
 	}
-	add(g.vals[len(g.vals)-1])
-	for i := 0; i <= g.r.Intn(2); i++ {
-		add(g.pick())
+	uses := f.Uses()
+	seen := map[*ir.Value]bool{}
+	for i := len(g.vals) - 1; i >= 0 && len(f.Outputs) < count; i-- {
+		v := g.vals[i]
+		if seen[v] || uses[v.ID] > 0 && i < len(g.vals)-1 {
+			continue
+		}
+		seen[v] = true
+		f.Outputs = append(f.Outputs, fmt.Sprintf("y%d", len(f.Outputs)))
+		f.Body.Results = append(f.Body.Results, v)
 	}
 }
