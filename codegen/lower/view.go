@@ -149,13 +149,13 @@ func matchRun(in []dim.Expr, oi []int, out []dim.Expr, ni []int) (int, int) {
 // are moved as integers of the same width.
 func copyProgram(t dtype.Type) *tile.Program {
 	b := tile.NewBuilder()
-	b.Store(1, b.Load(0, t))
+	b.Store(1, b.Load(0, t.Bitwise()))
 	return b.Program()
 }
 
 // copy emits a group that copies src to dst, both of the type's shape.
 func (l *lowerer) copy(t ir.Type, src, dst *place, at *ir.Node) {
-	g := &kir.Group{Anchor: anchor.Map, Prog: copyProgram(t.Elem), Op: "copy"}
+	g := &kir.Group{Anchor: anchor.Map, Prog: copyProgram(t.Elem), Moves: true, Op: "copy"}
 	for i, e := range t.Shape {
 		g.Space = append(g.Space, kir.Axis{Name: axisName(i), Extent: e})
 	}

@@ -411,17 +411,32 @@ func members(op Op, e Expr, l []Expr) []Expr {
 }
 
 // join applies an operation that is associative, commutative and idempotent: operands are sorted by key, each
-// once.
+// once; of two that differ by a constant min and max keep one.
 func join(op Op, a, b Expr) Expr {
-	l := members(op, b, members(op, a, nil))
+	var l []Expr
+	for _, e := range members(op, b, members(op, a, nil)) {
+		l = merge(op, l, e)
+	}
 	sort.Slice(l, func(i, j int) bool { return l[i].Key() < l[j].Key() })
 	r := l[0]
-	for i := 1; i < len(l); i++ {
-		if !Equal(l[i], l[i-1]) {
-			r = binary(op, r, l[i])
-		}
+	for _, e := range l[1:] {
+		r = binary(op, r, e)
 	}
 	return r
+}
+
+func merge(op Op, l []Expr, e Expr) []Expr {
+	for i, x := range l {
+		d, ok := Sub(x, e).Int()
+		switch {
+		case !ok || op == OpBcast && d != 0:
+			continue
+		case d != 0 && (d < 0) != (op == OpMin):
+			l[i] = e
+		}
+		return l
+	}
+	return append(l, e)
 }
 
 // Bcast is the extent of two axes broadcast against each other. Where one is a constant other than 1 the

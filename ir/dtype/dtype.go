@@ -142,3 +142,18 @@ func (t Type) IntRange() (lo, hi int64) {
 	}
 	return 0, 0
 }
+
+// Bitwise is an integer type as wide as t, for moving bits; t itself where there is none.
+func (t Type) Bitwise() Type {
+	switch t.Bits() {
+	case 8:
+		return U8
+	case 16:
+		return U16
+	case 32:
+		return U32
+	case 64:
+		return I64
+	}
+	return t
+}

@@ -91,9 +91,9 @@ func newSweep(s *Session, b *program.Body, st *program.Step, acc bool) (*sweep, 
 	for _, u := range w.uses {
 		elems = append(elems, b.Bufs[u.Buf].Elem)
 	}
-	if st.Op == copyOp {
+	if st.Moves {
 		for i := range elems {
-			elems[i] = bitsOf(elems[i])
+			elems[i] = elems[i].Bitwise()
 		}
 	}
 	p := program.CloneTile(&s.m.Program.Progs[st.Prog])
@@ -127,24 +127,6 @@ func position(order []int32, axis int32) int32 {
 		}
 	}
 	return axis
-}
-
-// copyOp marks groups that move bits; their program is written for integers.
-const copyOp = "copy"
-
-// bitsOf is the integer type as wide as t.
-func bitsOf(t dtype.Type) dtype.Type {
-	switch t.Bits() {
-	case 8:
-		return dtype.U8
-	case 16:
-		return dtype.U16
-	case 32:
-		return dtype.U32
-	case 64:
-		return dtype.I64
-	}
-	return t
 }
 
 // bind lays the program over the present extents. accStr are the accumulator's strides, one per axis of the space.
