@@ -141,6 +141,8 @@ func TestParseErrors(t *testing.T) {
 		{"regions", head + "func f() -> () {\n" + deep, "regions nested too deep"},
 		{"types deep", head + "func f(%a: " + strings.Repeat("seq(", 100), "type nested too deep"},
 		{"terms", head + "func f(%a: f32[" + strings.Repeat("(a + b)*(c + d)*(e + f)*(g + h)*", 20) + "2]) -> () { return() }", "too many terms"},
+		{"long sum", head + "func f(%a: f32[" + longSum(500) + "]) -> () { return() }", "too many terms"},
+		{"long product", head + "func f(%a: f32[" + strings.Repeat("a*", 500) + "2]) -> () { return() }", "too many terms"},
 		{"last", head + "func f() -> () { yield() }", "want return"},
 		{"after", head + "func f() -> () { return() }\ndim S", "line 5, column 1: want dim, guard, const or func"},
 	} {
@@ -153,6 +155,14 @@ func TestParseErrors(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", c.name, err, c.want)
 		}
 	}
+}
+
+func longSum(n int) string {
+	s := "a0"
+	for i := 1; i < n; i++ {
+		s += fmt.Sprintf("+a%d", i)
+	}
+	return s
 }
 
 // A difference in any part is found.

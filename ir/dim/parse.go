@@ -27,7 +27,8 @@ type parser struct {
 
 const (
 	maxDepth = 64
-	maxTerms = 1 << 10 // of a product
+	maxTerms = 256 // of a sum
+	maxAtoms = 64  // of a term
 )
 
 func (p *parser) space() {
@@ -59,9 +60,14 @@ func (p *parser) sum(depth int) (Expr, error) {
 		default:
 			return e, nil
 		}
+		if err == nil && len(e.terms) > maxTerms {
+			err = p.large()
+		}
 	}
 	return Expr{}, err
 }
+
+func (p *parser) large() error { return fmt.Errorf("dimension %.40q: too many terms", p.s) }
 
 func (p *parser) product(depth int) (Expr, error) {
 	e, err := p.factor(depth)
@@ -70,10 +76,13 @@ func (p *parser) product(depth int) (Expr, error) {
 		switch {
 		case p.eat('*'):
 			if x, err = p.factor(depth); err == nil && len(e.terms)*len(x.terms) > maxTerms {
-				err = fmt.Errorf("dimension %.40q: too many terms", p.s) // (a + b)*(c + d)*... doubles with each factor
+				err = p.large() // (a + b)*(c + d)*... doubles with each factor
 			}
 			if err == nil {
 				e = Mul(e, x)
+				if len(e.terms) > 0 && len(leading(e).atoms) > maxAtoms {
+					err = p.large()
+				}
 			}
 		case p.eat('/'):
 			p.eat('/')
