@@ -128,11 +128,11 @@ func RangeLen(start, limit, step int64) (int, error) {
 		return 0, fmt.Errorf("a range by 0")
 	}
 	span := limit - start
-	if (span > 0) != (step > 0) || span == 0 {
-		return 0, nil
-	}
 	if (limit > start) != (span > 0) {
 		return 0, fmt.Errorf("a range from %d to %d", start, limit)
+	}
+	if (span > 0) != (step > 0) || span == 0 {
+		return 0, nil
 	}
 	n := span / step
 	if span%step != 0 {
