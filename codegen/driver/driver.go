@@ -69,8 +69,11 @@ func (s *Source) Close() error {
 	return s.close()
 }
 
+// OpenOptions say what is known of a model's inputs before it is read.
+type OpenOptions = onnx.Options
+
 // Open reads a model file. Its format is found from its contents.
-func Open(path string) (*Source, error) {
+func Open(path string, o OpenOptions) (*Source, error) {
 	table, err := ops.Table()
 	if err != nil {
 		return nil, err
@@ -82,7 +85,7 @@ func Open(path string) (*Source, error) {
 	}
 	src := &Source{Path: path, Table: table, Sem: sem, Nodes: len(f.Graph.Nodes), Model: f.Model, close: f.Close}
 	err = guard("import", func() (err error) {
-		src.Module, err = onnx.Import(f, table, sem)
+		src.Module, err = onnx.Import(f, table, sem, o)
 		return err
 	})
 	if err != nil {
@@ -93,14 +96,14 @@ func Open(path string) (*Source, error) {
 }
 
 // OpenModel takes a decoded model; ext resolves its external data and may be nil.
-func OpenModel(pb *onnxpb.Model, ext onnxpb.ExternalResolver, name string) (*Source, error) {
+func OpenModel(pb *onnxpb.Model, ext onnxpb.ExternalResolver, name string, o OpenOptions) (*Source, error) {
 	table, err := ops.Table()
 	if err != nil {
 		return nil, err
 	}
 	src := &Source{Path: name, Table: table, Sem: eval.New(table), Nodes: len(pb.Graph.Nodes), Model: pb}
 	err = guard("import", func() (err error) {
-		src.Module, err = onnx.ImportModel(pb, ext, name, table, src.Sem)
+		src.Module, err = onnx.ImportModel(pb, ext, name, table, src.Sem, o)
 		return err
 	})
 	return src, err

@@ -54,6 +54,21 @@ func (l *lowerer) group(n *ir.Node) error {
 		if m.Op == ir.OpConst {
 			a, _ := m.Attrs.Get("data")
 			b.consts[m.Out[0].ID] = whole(l.constBuf(l.constant(int(a.I))))
+		} else if an != nil && feeds(m, an) {
+			if err := b.add(m, forms[i]); err != nil {
+				return err
+			}
+		}
+	}
+	for i, m := range r.Nodes {
+		if m == an {
+			if err := b.add(m, forms[i]); err != nil {
+				return err
+			}
+		}
+	}
+	for i, m := range r.Nodes {
+		if m == an || m.Op == ir.OpConst || an != nil && feeds(m, an) {
 			continue
 		}
 		if err := b.add(m, forms[i]); err != nil {
@@ -61,6 +76,16 @@ func (l *lowerer) group(n *ir.Node) error {
 		}
 	}
 	return b.finish(r.Results, n.Out)
+}
+
+// feeds reports whether n computes something that to depends on.
+func feeds(n, to *ir.Node) bool {
+	for _, v := range to.In {
+		if v != nil && v.Def != nil && (v.Def == n || feeds(n, v.Def)) {
+			return true
+		}
+	}
+	return false
 }
 
 // fuse assembles one kir group.
@@ -74,6 +99,7 @@ type fuse struct {
 	maps   map[int]resultMap         // how each of them lies in the space
 	keys   map[string]int            // operand number by use
 	anchor bool                      // the anchor has been added
+	made   resultMap                 // of the anchor's first result
 }
 
 // resultMap is the map of a value computed inside the group, and the group's axes that it speaks of.
@@ -139,6 +165,15 @@ func (b *fuse) parAxes(n *ir.Node, f *op.Form) []int {
 			l[i] = -1
 			if at.Axis >= 0 {
 				l[i] = rm.axes[at.Axis]
+			}
+		}
+		return l
+	}
+	if b.anchor && len(b.made.m) == len(l) {
+		for i, at := range b.made.m {
+			l[i] = -1
+			if at.Axis >= 0 {
+				l[i] = b.made.axes[at.Axis]
 			}
 		}
 		return l
@@ -295,6 +330,9 @@ func (b *fuse) inline(n *ir.Node, f *op.Form, axes []int) error {
 		o := n.Out[arg-len(n.In)]
 		b.regs[o.ID] = r
 		b.maps[o.ID] = resultMap{f.Maps[arg], axes}
+		if f.Anchor != anchor.Map && o.Index == 0 {
+			b.made = b.maps[o.ID]
+		}
 	}
 	return nil
 }

@@ -25,15 +25,21 @@ const (
 	maxNodes = 2000000 // after inlining
 )
 
+// Options of an import.
+type Options struct {
+	Dims   map[string]int64 // values of symbols
+	Shapes map[string][]int // whole shapes of inputs, by name
+}
+
 // Import builds the module of a model. Constants refer to the file's bytes, so the file must stay open as long
 // as the module, or a program made of it without packing, is in use.
-func Import(f *onnxpb.File, table *op.Table, sem ir.Semantics) (*ir.Module, error) {
-	return ImportModel(f.Model, f.Folder, filepath.Base(f.Path), table, sem)
+func Import(f *onnxpb.File, table *op.Table, sem ir.Semantics, o Options) (*ir.Module, error) {
+	return ImportModel(f.Model, f.Folder, filepath.Base(f.Path), table, sem, o)
 }
 
 // ImportModel is Import of a decoded model; ext resolves external data and may be nil.
-func ImportModel(pb *onnxpb.Model, ext onnxpb.ExternalResolver, name string, table *op.Table, sem ir.Semantics) (*ir.Module, error) {
-	im := &importer{pb: pb, ext: ext, file: name, table: table, sem: sem, m: ir.NewModule(moduleName(name)), functions: map[[3]string]*onnxpb.Function{}}
+func ImportModel(pb *onnxpb.Model, ext onnxpb.ExternalResolver, name string, table *op.Table, sem ir.Semantics, o Options) (*ir.Module, error) {
+	im := &importer{opts: o, pb: pb, ext: ext, file: name, table: table, sem: sem, m: ir.NewModule(moduleName(name)), functions: map[[3]string]*onnxpb.Function{}}
 	for i := range pb.Functions {
 		fn := &pb.Functions[i]
 		im.functions[[3]string{domain(fn.Domain), fn.Name, fn.Overload}] = fn
@@ -55,6 +61,7 @@ func ImportModel(pb *onnxpb.Model, ext onnxpb.ExternalResolver, name string, tab
 }
 
 type importer struct {
+	opts      Options
 	pb        *onnxpb.Model
 	ext       onnxpb.ExternalResolver
 	file      string
@@ -417,10 +424,38 @@ func (im *importer) inputTypes(infos []*onnxpb.ValueInfo) ([]ir.Type, error) {
 		if err != nil {
 			return nil, err
 		}
+		if t, err = im.concrete(t, in.Name); err != nil {
+			return nil, err
+		}
 		types[i] = t
 	}
 	im.settle(types)
 	return types, nil
+}
+
+// concrete applies the caller's shapes and values of symbols to an input's type.
+func (im *importer) concrete(t ir.Type, name string) (ir.Type, error) {
+	if shape, ok := im.opts.Shapes[name]; ok && t.Kind == ir.Tensor {
+		if len(shape) != len(t.Shape) {
+			return t, im.fail(ir.ErrShape, "input %q: want rank %d, got shape %v", name, len(t.Shape), shape)
+		}
+		for i, d := range shape {
+			if v, ok := t.Shape[i].Int(); ok && v != int64(d) {
+				return t, im.fail(ir.ErrShape, "input %q axis %d: want %d, got %d", name, i, v, d)
+			}
+			t.Shape[i] = dim.Const(int64(d))
+		}
+	}
+	for i, e := range t.Shape {
+		t.Shape[i] = e.Subst(func(s string) (dim.Expr, bool) {
+			v, ok := im.opts.Dims[s]
+			return dim.Const(v), ok
+		})
+		if v, ok := t.Shape[i].Int(); ok && v < 0 {
+			return t, im.fail(ir.ErrShape, "input %q axis %d: extent %d", name, i, v)
+		}
+	}
+	return t, nil
 }
 
 // settle replaces extents that no input determines: an expression over symbols that occur nowhere by

@@ -55,13 +55,15 @@ func (p *planner) emit(rw *ir.Rewriter, g *group) ([]*ir.Value, error) {
 		inside := map[*ir.Value]*ir.Value{nil: nil}
 		for i, v := range outside {
 			inside[v] = params[i]
+			params[i].Elems = v.Elems // the group infers what was inferred outside
 		}
 		for _, n := range g.nodes {
 			b.Locs = n.Locs
 			in := make([]*ir.Value, len(n.In))
 			for i, v := range n.In {
 				if inside[v] == nil && sunk[v] {
-					inside[v] = b.Const(v.Name, rw.M.ConstOf(v))
+					a, _ := v.Def.Attrs.Get("data")
+					inside[v] = b.ConstRef(int(a.I))
 				}
 				in[i] = inside[v]
 			}

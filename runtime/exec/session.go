@@ -135,6 +135,7 @@ func (s *Session) bindInputs(inputs []*tensor.Tensor) error {
 			return fmt.Errorf("%w: input %q is missing", ErrBinding, io.Name)
 		case t.Elem != io.Elem:
 			return fmt.Errorf("%w: input %q: want element type %v, got %v", ErrBinding, io.Name, io.Elem, t.Elem)
+		case len(io.Shape) == 0 && t.Len() == 1: // a scalar may come with axes of extent 1
 		case len(t.Shape) != len(io.Shape):
 			return fmt.Errorf("%w: input %q: want rank %d %v, got shape %v", ErrBinding, io.Name, len(io.Shape), io.Text, t.Shape)
 		}
