@@ -20,6 +20,9 @@ func Equal(a, b *Module) error {
 	if err := equalDims(a.Dims, b.Dims); err != nil {
 		return err
 	}
+	if !slices.Equal(a.States, b.States) {
+		return fmt.Errorf("states %v and %v differ", a.States, b.States)
+	}
 	if len(a.Consts) != len(b.Consts) {
 		return fmt.Errorf("%d and %d constants", len(a.Consts), len(b.Consts))
 	}

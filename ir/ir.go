@@ -131,10 +131,19 @@ type Const struct {
 	Tensor *tensor.Tensor
 }
 
+// State is an input and an output of the main entry that are one buffer from run to run: the output becomes the input of
+// the next run. The graph stays as it is.
+type State struct {
+	Input, Output string
+	Axis          int   // along which the output is the input and more behind it; -1 where both have one shape
+	Cap           int64 // extent to reserve along Axis; 0 where nothing bounds it, and where Axis is -1
+}
+
 // Module is a program: entries over shared constants and symbols.
 type Module struct {
 	Name   string
 	Dims   *dim.Scope
+	States []State
 	Consts []Const
 	Funcs  []*Func
 }

@@ -30,9 +30,10 @@ type ParseOptions struct {
 
 // Parse reads the text form of a module:
 //
-//	module = "module" word { dim | guard | const } { func }
+//	module = "module" word { dim | guard | state | const } { func }
 //	dim    = "dim" ident [ "late" ] [ "in" "[" int "," ( int | "inf" ) "]" ] [ "step" int ]
 //	guard  = "guard" extent ( "=" | "~" ) extent [ string ]          ~ broadcasts
+//	state  = "state" string "=" string [ "axis" int ] [ "cap" int ]
 //	const  = "const" #wN [ string ] ":" type [ "=" "[" elements "]" ]
 //	func   = "func" word "(" params ")" "->" ( result | "(" results ")" ) body
 //	param  = %name [ string ] ":" type [ "=" contents ] { "is" string }
@@ -139,11 +140,37 @@ func (p *parser) module() {
 			p.dim()
 		case p.isWord("guard") && !funcs:
 			p.guard()
+		case p.isWord("state") && !funcs:
+			p.state()
 		case p.isWord("const") && !funcs:
 			p.constant()
 		default:
-			p.fail(p.at, "want dim, guard, const or func, got %s", p.shown())
+			p.fail(p.at, "want dim, guard, state, const or func, got %s", p.shown())
 		}
+	}
+}
+
+func (p *parser) state() {
+	p.next()
+	at := p.at
+	st := State{Axis: -1}
+	st.Input = p.take(tokString, "the name of an input")
+	p.expect("=")
+	st.Output = p.take(tokString, "the name of an output")
+	if p.acceptWord("axis") {
+		a := p.int("an axis")
+		if a < 0 || a > 64 {
+			p.fail(at, "axis %d", a)
+		}
+		st.Axis = int(a)
+	}
+	if p.acceptWord("cap") {
+		if st.Cap = p.int("a capacity"); st.Cap < 1 || st.Axis < 0 {
+			p.fail(at, "capacity %d along axis %d", st.Cap, st.Axis)
+		}
+	}
+	if p.err == nil {
+		p.m.States = append(p.m.States, st)
 	}
 }
 

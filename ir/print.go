@@ -92,6 +92,16 @@ func (p *printer) module() {
 		}
 		p.put("\n")
 	}
+	for _, st := range p.m.States {
+		p.put("state ", strconv.Quote(st.Input), " = ", strconv.Quote(st.Output))
+		if st.Axis >= 0 {
+			p.put(" axis ", strconv.Itoa(st.Axis))
+		}
+		if st.Cap > 0 {
+			p.put(" cap ", strconv.FormatInt(st.Cap, 10))
+		}
+		p.put("\n")
+	}
 	for i, c := range p.m.Consts {
 		p.constant(i, c)
 	}

@@ -144,7 +144,7 @@ func TestParseErrors(t *testing.T) {
 		{"long sum", head + "func f(%a: f32[" + longSum(500) + "]) -> () { return() }", "too many terms"},
 		{"long product", head + "func f(%a: f32[" + strings.Repeat("a*", 500) + "2]) -> () { return() }", "too many terms"},
 		{"last", head + "func f() -> () { yield() }", "want return"},
-		{"after", head + "func f() -> () { return() }\ndim S", "line 5, column 1: want dim, guard, const or func"},
+		{"after", head + "func f() -> () { return() }\ndim S", "line 5, column 1: want dim, guard, state, const or func"},
 	} {
 		_, err := Parse(c.src, ParseOptions{File: "t.ir"})
 		if err == nil {

@@ -1,8 +1,6 @@
 package raise
 
 import (
-	"math"
-
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/attr"
 	"github.com/llmc-go/llmc/ir/dim"
@@ -13,8 +11,8 @@ import (
 // The letters: b batch, h query heads, hk key and value heads, m queries, t keys, d and dv head widths.
 
 // attentions finds softmax(scale * q.k^T + mask).v. The scale may stand on q, on k, on both or on the scores, as a product or a quotient;
-// masks are added, or chosen by where; k and v may be repeated for grouped queries; scores that are all masked
-// may be guarded by isnan.
+// masks are added, or chosen by where; k and v may be repeated for grouped queries; a guard by isnan may follow. Where
+// all keys of a query are hidden by -inf and nothing guards, the exporter's spelling gives NaN, attention 0.
 var attentions = []pass.Rule{
 	{Op: "matmul", Name: "attention", Doc: "softmax(scale * q.k^T + mask).v => attention(q, k, v, mask)", Run: attention},
 }
@@ -33,16 +31,13 @@ func attention(s *pass.Site) []*ir.Value {
 	if p.Rank() != v.Rank() || p.Rank() < 3 || p.Rank() > 4 || p.Type.Elem != dtype.F32 {
 		return nil
 	}
-	soft, guarded := softmaxOf(s, p)
+	soft := softmaxOf(s, p)
 	if soft == nil {
 		return nil
 	}
 	a := scores{s: s, scale: 1}
 	a.nodes = append(a.nodes, s.N, soft)
 	if !a.peel(soft.In[0], soft.In[0].Type.Shape, 8) {
-		return nil
-	}
-	if guarded && !a.unmaskable() {
 		return nil
 	}
 	q, k := a.q, swapLast(s, a.kt)
@@ -66,24 +61,24 @@ func attention(s *pass.Site) []*ir.Value {
 	return one(y)
 }
 
-// softmaxOf finds the softmax over the last axis that p is, and whether rows that are not numbers were set to 0.
-func softmaxOf(s *pass.Site, p *ir.Value) (n *ir.Node, guarded bool) {
+// softmaxOf finds the softmax over the last axis that p is. A guard that sets rows that are not numbers to 0 goes: a
+// query all of whose keys are hidden by -inf gives 0 in attention.
+func softmaxOf(s *pass.Site, p *ir.Value) *ir.Node {
 	if w := pass.Is(p, "where"); w != nil {
 		m, ok := s.Match(pass.Op("where", pass.Op("isnan", pass.Var("p")), pass.Exactly(0), pass.Var("p")), p)
 		if !ok {
-			return nil, false
+			return nil
 		}
-		p, guarded = m.V["p"], true
+		p = m.V["p"]
 	}
-	n = pass.Is(p, "softmax")
+	n := pass.Is(p, "softmax")
 	if n == nil {
-		return nil, false
+		return nil
 	}
-	axis := n.Attrs.Int("axis", -1)
-	if axis != -1 && axis != int64(p.Rank()-1) {
-		return nil, false
+	if axis := n.Attrs.Int("axis", -1); axis != -1 && axis != int64(p.Rank()-1) {
+		return nil
 	}
-	return n, guarded
+	return n
 }
 
 // peel takes masks and scales off the scores, from the outside in, down to the product.
@@ -177,25 +172,6 @@ func (a *scores) unscale(v *ir.Value, depth int) *ir.Value {
 		return a.unscale(n.In[i], depth-1)
 	}
 	return v
-}
-
-// unmaskable reports whether no row of scores can be all -inf, so that the guard against it does nothing.
-func (a *scores) unmaskable() bool { return a.mask == nil || finite(a.s, a.mask, 8) }
-
-func finite(s *pass.Site, v *ir.Value, depth int) bool {
-	if f, ok := s.Splat(v); ok {
-		return !math.IsInf(f, 0) && !math.IsNaN(f)
-	}
-	if v.Def == nil || depth == 0 {
-		return false
-	}
-	if n := pass.Is(v, "where"); n != nil {
-		return finite(s, n.In[1], depth-1) && finite(s, n.In[2], depth-1)
-	}
-	if d := s.C.Table.Def(v.Def.Op); d != nil && d.View {
-		return finite(s, v.Def.In[0], depth-1)
-	}
-	return false
 }
 
 // swapLast gives v with its last two axes swapped, without a transpose where that undoes one.

@@ -3,9 +3,9 @@ package raise_test
 import (
 	"testing"
 
-	"github.com/llmc-go/llmc/passes/raise"
 	"github.com/llmc-go/llmc/passes/pass"
 	"github.com/llmc-go/llmc/passes/passtest"
+	"github.com/llmc-go/llmc/passes/raise"
 )
 
 func TestGolden(t *testing.T) {

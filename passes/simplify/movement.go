@@ -69,7 +69,7 @@ func sandwich(s *pass.Site) []*ir.Value {
 	}
 	x, mid, out := r.In[0], r.Out[0].Type.Shape, s.Old.Out[0].Type.Shape
 	n, k := x.Rank(), len(mid)
-	if n != len(out) || n < 2 || k < 2 {
+	if n != len(out) || n < 2 || k < 2 || k > n {
 		return nil
 	}
 	perm := make([]int, n)
@@ -78,7 +78,7 @@ func sandwich(s *pass.Site) []*ir.Value {
 	}
 	perm[n-2], perm[n-1] = n-1, n-2
 	for i, p := range t.Attrs.Ints("perm") {
-		if want := perm[n-k+i] - (n - k); k <= n && p != int64(want) || k > n {
+		if want := perm[n-k+i] - (n - k); p != int64(want) {
 			return nil
 		}
 	}
