@@ -1,6 +1,8 @@
 package op
 
 import (
+	"fmt"
+
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/attr"
 	"github.com/llmc-go/llmc/ir/dim"
@@ -100,6 +102,10 @@ func (b *Build) Reduce(kind string, x *ir.Value, axes ...int) *ir.Value {
 // Like is a scalar constant of x's element type.
 func (b *Build) Like(x *ir.Value, v float64) *ir.Value {
 	if b.err != nil {
+		return nil
+	}
+	if t := x.Type.Elem; !t.IsFloat() && !t.IsInt() && t != dtype.Bool {
+		b.err = fmt.Errorf("%w: a number of type %v is asked for", ir.ErrShape, x.Type)
 		return nil
 	}
 	return b.Scalar(x.Type.Elem, v)

@@ -170,22 +170,26 @@ func paramDefs() []*op.Def {
 		},
 		predicateDef("isnan", "IsNaN", []int{9, 13, 20}, nil, elementwise.IsNaN),
 		predicateDef("isinf", "IsInf", []int{10, 20}, []op.Attr{boolAttr("detect_negative", true), boolAttr("detect_positive", true)}, elementwise.IsInf),
-		{
-			Name: "not",
-			Doc:  "y = logical complement of a bool, bitwise complement of an integer.",
-			From: []op.Source{{Op: "Not", Since: []int{1}}, {Op: "BitwiseNot", Since: []int{18}}},
-			Sig:  op.Sig{In: []op.Arg{{Name: "x", Elem: op.Bool | bytesUp}}, Out: []op.Arg{{Name: "y"}}},
-			Infer: func(c *op.Infer) error {
-				if c.Elem(0) == dtype.Bool {
-					defer mapElems(c, func(x dim.Expr) (dim.Expr, bool) { return dim.Sub(dim.Const(1), x), true })
-				}
-				return c.Same(0, 0)
-			},
-			Form: form1(func(b *tile.Builder, x tile.Reg) tile.Reg { return b.Op1(tile.Not, x) }),
-			Host: elementwise.Not, VJP: discrete,
-			Cases: func(c *op.Cases) {
-				c.Elem(dtype.Bool).Shapes("[B, 3]").Shapes("[]").Elem(dtype.I16).Shapes("[7]").Elem(dtype.U64).Shapes("[7]")
-			},
+		notDef(),
+	}
+}
+
+func notDef() *op.Def {
+	return &op.Def{
+		Name: "not",
+		Doc:  "y = logical complement of a bool, bitwise complement of an integer.",
+		From: []op.Source{{Op: "Not", Since: []int{1}}, {Op: "BitwiseNot", Since: []int{18}}},
+		Sig:  op.Sig{In: []op.Arg{{Name: "x", Elem: op.Bool | bytesUp}}, Out: []op.Arg{{Name: "y"}}},
+		Infer: func(c *op.Infer) error {
+			if c.Elem(0) == dtype.Bool {
+				defer mapElems(c, func(x dim.Expr) (dim.Expr, bool) { return dim.Sub(dim.Const(1), x), true })
+			}
+			return c.Same(0, 0)
+		},
+		Form: form1(func(b *tile.Builder, x tile.Reg) tile.Reg { return b.Op1(tile.Not, x) }),
+		Host: elementwise.Not, VJP: discrete,
+		Cases: func(c *op.Cases) {
+			c.Elem(dtype.Bool).Shapes("[B, 3]").Shapes("[]").Elem(dtype.I16).Shapes("[7]").Elem(dtype.U64).Shapes("[7]")
 		},
 	}
 }

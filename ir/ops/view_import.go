@@ -223,6 +223,8 @@ func importUnsqueeze(c *op.Import) ([]*ir.Value, error) {
 		return nil, fmt.Errorf("axes are missing")
 	case !known:
 		return c.Do("unsqueeze", []*ir.Value{x, c.In(1)}, nil)[:1], c.Err()
+	case len(axes) > 64:
+		return nil, fmt.Errorf("%d axes", len(axes))
 	}
 	axes, err := normAxes(axes, x.Rank()+len(axes))
 	if err != nil {
