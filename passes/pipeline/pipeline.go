@@ -12,8 +12,8 @@ import (
 	"github.com/llmc-go/llmc/passes/state"
 )
 
-// Passes returns the pipeline, first to last.
-func Passes() []*pass.Pass {
+// List returns the pipeline, first to last.
+func List() []*pass.Pass {
 	return []*pass.Pass{
 		&simplify.Pass,
 		&fold.Pass,
@@ -33,7 +33,7 @@ type Reason struct {
 	Because     string
 }
 
-// Reasons are checked against Passes: some First stands before every last Then.
+// Reasons are checked against List: some First stands before every last Then.
 var Reasons = []Reason{
 	{"simplify", "raise", "patterns are written for powers as products, and for values that are computed once"},
 	{"fold", "raise", "a scale or an epsilon that is computed from constants must be one to be read"},
@@ -47,7 +47,7 @@ var Reasons = []Reason{
 
 // Named finds a pass by its name; nil where there is none.
 func Named(name string) *pass.Pass {
-	for _, p := range Passes() {
+	for _, p := range List() {
 		if p.Name == name {
 			return p
 		}
