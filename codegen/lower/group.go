@@ -296,6 +296,24 @@ func useKey(u *kir.Use) string {
 	return k
 }
 
+// immediate holds a constant of one element in the program.
+func (b *fuse) immediate(v *ir.Value) (tile.Reg, bool) {
+	if o := b.outer(v); o != nil {
+		v = o
+	}
+	t := b.m.ConstOf(v)
+	if t == nil || t.Len() != 1 || t.Elem.IsSubByte() {
+		return 0, false
+	}
+	switch c := tile.ClassOf(t.Elem); c {
+	case tile.F32, tile.F64:
+		return b.b.Float(c, t.Float(0)), true
+	case tile.I64, tile.Mask:
+		return b.b.Int(c, t.Int(0)), true
+	}
+	return 0, false
+}
+
 // inline appends the node's program.
 func (b *fuse) inline(n *ir.Node, f *op.Form, axes []int) error {
 	var acc tile.Reg = -1
@@ -308,6 +326,9 @@ func (b *fuse) inline(n *ir.Node, f *op.Form, axes []int) error {
 	load := func(arg int) (tile.Reg, bool) {
 		v := n.In[arg]
 		if r, ok := b.regs[v.ID]; ok {
+			return r, true
+		}
+		if r, ok := b.immediate(v); ok {
 			return r, true
 		}
 		k, err := b.load(n, f, arg, axes)

@@ -143,7 +143,7 @@ func (w *sweep) bind(f *frame, accStr []int) error {
 	for _, d := range w.st.Dims {
 		w.dims = append(w.dims, vals[d])
 	}
-	if cap(w.strides) < n*len(w.uses) {
+	if cap(w.strides) < n*len(w.uses) || len(w.ops) < len(w.uses) {
 		w.strides = make([]int, n*len(w.uses))
 		w.ops = make([]tiled.Operand, len(w.uses))
 	}
