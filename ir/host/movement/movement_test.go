@@ -12,7 +12,9 @@ import (
 
 func ints(v ...int64) *tensor.Tensor { return tensor.Of(dtype.I64, v, len(v)) }
 
-func intList(name string, v ...int64) attr.Named { return attr.Named{Name: name, Value: attr.OfInts(v)} }
+func intList(name string, v ...int64) attr.Named {
+	return attr.Named{Name: name, Value: attr.OfInts(v)}
+}
 
 func axis(a int64) attr.Named { return attr.Named{Name: "axis", Value: attr.OfInt(a)} }
 
