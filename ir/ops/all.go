@@ -13,7 +13,7 @@ func lists() [][]*op.Def {
 		groups,
 		unaryDefs(), binaryDefs(), selectDefs(), castDefs(), dropoutDefs(),
 		viewDefs(), joinDefs(), linearDefs(), reduceDefs(), softmaxDefs(), normDefs(), attentionDefs(),
-		convDefs(), poolDefs(), batchNormDefs(), quantDefs(), rnnDefs(), scatterDefs(), pickDefs(), fillDefs(), controlDefs(),
+		convDefs(), poolDefs(), batchNormDefs(), quantDefs(), rnnDefs(), scatterDefs(), pickDefs(), fillDefs(), controlDefs(), resizeDefs(),
 	}
 }
 
@@ -22,7 +22,7 @@ func spellings() [][]op.Source {
 	return [][]op.Source{
 		activationSpellings(), castSpellings(), viewSpellings(), joinSpellings(), constantSpellings(),
 		linearSpellings(), reduceSpellings(),
-		poolSpellings(), quantSpellings(), controlSpellings(),
+		poolSpellings(), quantSpellings(), controlSpellings(), resizeSpellings(),
 	}
 }
 

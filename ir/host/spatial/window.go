@@ -9,7 +9,7 @@ import (
 )
 
 // Fns lists the functions of this package.
-var Fns = []host.Fn{Conv, ConvTranspose, ConvInteger, QLinearConv, MaxPool, MaxPoolIndices, AveragePool, LpPool, MaxUnpool}
+var Fns = []host.Fn{Conv, ConvTranspose, ConvInteger, QLinearConv, MaxPool, MaxPoolIndices, AveragePool, LpPool, MaxUnpool, Resize}
 
 // window is the geometry of a sliding window: one entry a spatial axis.
 type window struct {
