@@ -456,6 +456,9 @@ func sliceBound(s *dim.Scope, v, n, lo, hi dim.Expr) (dim.Expr, bool) {
 	case dim.No:
 		v = dim.Add(v, n)
 	case dim.Unknown:
+		if lo.IsConst(0) && dim.Add(v, n).IsConst(0) && s.Prove(v, dim.Le, lo) == dim.Yes {
+			return lo, true // -n of n elements: the first one, also where n is 0
+		}
 		return v, false
 	}
 	if s.Prove(v, dim.Le, hi) != dim.Yes {
