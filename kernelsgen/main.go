@@ -10,6 +10,7 @@ import (
 	"github.com/llmc-go/llmc/kernelsgen/gemm"
 	"github.com/llmc-go/llmc/kernelsgen/gen"
 	"github.com/llmc-go/llmc/kernelsgen/pool"
+	"github.com/llmc-go/llmc/kernelsgen/tiled"
 	"github.com/llmc-go/llmc/kernelsgen/window"
 )
 
@@ -19,6 +20,7 @@ var families = []struct {
 	files func() ([]gen.File, error)
 }{
 	{"runtime/kernels/gemm", gemm.Files},
+	{"runtime/kernels/tiled", tiled.Files},
 	{"runtime/kernels/window", window.Files},
 	{"runtime/pool", pool.Files},
 }

@@ -270,10 +270,6 @@ func naiveOp(in *tile.Instr, class tile.Class, x, y, z float64) float64 {
 		return math.Abs(x)
 	case tile.Relu:
 		return math.Max(x, 0)
-	case tile.Tanh:
-		return math.Tanh(x)
-	case tile.Sigmoid:
-		return 1 / (1 + math.Exp(-x))
 	case tile.Lt:
 		return b(x < y)
 	case tile.Ge:

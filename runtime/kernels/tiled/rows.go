@@ -2,6 +2,8 @@ package tiled
 
 import "github.com/llmc-go/llmc/runtime/cpu"
 
+//go:generate go run ../../../kernelsgen -root ../../..
+
 // Row is one set of functions: those for float32 elements that are adjacent. Everything else is portable on every tier.
 type Row struct {
 	Name  string
