@@ -10,7 +10,7 @@ import (
 
 // Rule is one local rewrite, tried on every node of one operator.
 type Rule struct {
-	Op   string // operator of the node that is replaced
+	Op   string // operator of the node that is replaced, or AnyOp
 	Name string
 	Doc  string // before => after
 	// Run returns what stands for the node's results, or nil where the rule does not apply. What it built
@@ -35,6 +35,9 @@ func NewSite(c *Context, rw *ir.Rewriter, n *ir.Node, uses []int) *Site {
 
 // Uses is how often operand i is read before the sweep.
 func (s *Site) Uses(i int) int { return s.uses[s.Old.In[i].ID] }
+
+// UsesOf is how often a value of the graph before the sweep is read there.
+func (s *Site) UsesOf(old *ir.Value) int { return s.uses[old.ID] }
 
 // From adds the places of nodes to those given to what the rule builds.
 func (s *Site) From(nodes ...*ir.Node) {
@@ -106,6 +109,16 @@ func (s *Site) constant(v *ir.Value, depth int) bool {
 	return true
 }
 
+// AnyOp in a Rule stands for every operator; such rules are tried after those for the one at hand.
+const AnyOp = "*"
+
+func (t Rules) of(op string) []Rule {
+	if len(t[AnyOp]) == 0 {
+		return t[op]
+	}
+	return append(t[op][:len(t[op]):len(t[op])], t[AnyOp]...)
+}
+
 // Rules is a table of rules by operator. Each entry names the pass that has it.
 type Rules map[string][]Rule
 
@@ -134,7 +147,7 @@ func (t Rules) Sweep(c *Context, m *ir.Module, otherwise func() Otherwise) (map[
 		}
 		err := ir.Rewrite(m, f, c.Sem, func(rw *ir.Rewriter, n *ir.Node) ([]*ir.Value, error) {
 			s := NewSite(c, rw, n, uses)
-			for _, r := range t[n.Op] {
+			for _, r := range t.of(n.Op) {
 				out := r.Run(s)
 				if err := s.Err(); err != nil {
 					return nil, fmt.Errorf("rule %s: %w", r.Name, err)

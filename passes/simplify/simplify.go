@@ -31,6 +31,7 @@ func Rules() []pass.Rule {
 	var l []pass.Rule
 	l = append(l, elementwise()...)
 	l = append(l, movement...)
+	l = append(l, sinks...)
 	l = append(l, normalisation...)
 	return append(l, control...)
 }
