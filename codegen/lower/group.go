@@ -212,6 +212,11 @@ func (b *fuse) anchorOperands(n *ir.Node, f *op.Form, axes []int) error {
 		if p == nil {
 			ir.Bugf(n, "operand %d is computed inside the group", i)
 		}
+		if f.Anchor == anchor.Window && !contiguous(p, t.Shape) { // its kernels take whole pictures
+			if p, err = b.dense(b.outer(n.In[i])); err != nil {
+				return err
+			}
+		}
 		u, err := b.use(n, f, i, p, t.Shape, axes)
 		if err != nil {
 			return err

@@ -248,8 +248,79 @@ func (f *frame) run(ctx context.Context) error {
 		if err := f.steps[i].run(f, ctx); err != nil {
 			return f.wrap(err)
 		}
+		if f.s.hook != nil && f == f.s.top {
+			f.show(st)
+		}
 	}
 	return nil
+}
+
+// show gives the session's hook the results of a step as dense tensors.
+func (f *frame) show(st *program.Step) {
+	var names []string
+	var res []*tensor.Tensor
+	for i := range st.Out {
+		u := &st.Out[i]
+		t := &tensor.Tensor{Elem: f.b.Bufs[u.Buf].Elem}
+		if i >= len(st.Is) || st.Is[i] == "" || !f.shape(t, u.Shape) || t.Elem.IsSubByte() {
+			continue
+		}
+		gather(t, f, st, u)
+		names = append(names, st.Is[i])
+		res = append(res, t)
+	}
+	f.s.hook(names, res)
+}
+
+// gather copies what a use sees; results lie along the axes that have a stride, in the order of the space.
+func gather(t *tensor.Tensor, f *frame, st *program.Step, u *program.Use) {
+	n := t.Elem.Bits() / 8
+	count := t.Len()
+	out := tensor.New(t.Elem, t.Shape...)
+	t.Data = out.Data
+	if len(u.Stride) == 0 {
+		copy(t.Data, unsafe.Slice((*byte)(f.pointer(u)), count*n))
+		return
+	}
+	strides := make([]int, len(t.Shape))
+	a := 0
+	for i := range st.Space { // axes of the result, in order; those of extent 1 have any stride
+		ext, str := int(f.s.vals[st.Space[i].Extent]), int(f.s.vals[u.Stride[i]])
+		if ext == 1 || str == 0 {
+			continue
+		}
+		for a < len(t.Shape) && t.Shape[a] == 1 {
+			a++
+		}
+		if a == len(t.Shape) || t.Shape[a] != ext {
+			t.Shape, t.Data = []int{0}, nil
+			return
+		}
+		strides[a] = str
+		a++
+	}
+	if count == 0 {
+		return
+	}
+	last := 0
+	for i, s := range strides {
+		last += (t.Shape[i] - 1) * s
+	}
+	src := unsafe.Slice((*byte)(f.pointer(u)), (last+1)*n)
+	pos := make([]int, len(t.Shape))
+	for k := range count {
+		off := 0
+		for i, p := range pos {
+			off += p * strides[i]
+		}
+		copy(t.Data[k*n:(k+1)*n], src[off*n:])
+		for i := len(pos) - 1; i >= 0; i-- {
+			if pos[i]++; pos[i] < t.Shape[i] {
+				break
+			}
+			pos[i] = 0
+		}
+	}
 }
 
 // reserve gives memory to outputs whose size became known while running. Steps that find their sizes

@@ -32,7 +32,7 @@ type Session struct {
 	budget   host.Budget
 	outputs  []*tensor.Tensor
 	closed   error
-	hook     func(step *program.Step, body *program.Body, results []*tensor.Tensor) error
+	hook     func(names []string, results []*tensor.Tensor)
 }
 
 // local is what one worker keeps.
@@ -67,6 +67,10 @@ func (m *Model) NewSession(entry string) (*Session, error) {
 	}
 	return nil, fmt.Errorf("entry %q does not exist", entry)
 }
+
+// SetHook has f called after each step of the entry's own body with the model's names of its results, "" for
+// none, and the results: views that are valid during the call. nil removes it.
+func (s *Session) SetHook(f func(names []string, results []*tensor.Tensor)) { s.hook = f }
 
 // Entry describes what the session runs.
 func (s *Session) Entry() *program.Entry { return s.entry }
