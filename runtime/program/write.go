@@ -1,0 +1,258 @@
+package program
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"unsafe"
+
+	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/layout"
+	"github.com/llmc-go/llmc/ir/tensor"
+)
+
+// Options of writing. The zero value is the recommended setting.
+type Options struct {
+	// Pack makes the stored bytes of a constant whose Pack is set; nil is a portable packing of f32, f16 and
+	// bf16 sources, slower than what kernels bring.
+	Pack func(c *Const) ([]byte, error)
+}
+
+// chunkBytes is how much is written between looks at the context.
+const chunkBytes = 1 << 20
+
+// stored is what a file says of a constant: a packed one is an f32 matrix of shape [K, N], whatever its source.
+type stored struct {
+	elem      dtype.Type
+	shape     []int
+	off, size uint64
+	first     bool // the constant that brings the bytes; others share them
+}
+
+// Write writes p in the .llmc format. Equal constants are stored once. The bytes depend on p alone; memory is
+// bounded by the description and one packed constant.
+func Write(w io.Writer, p *Program, o Options) error {
+	if err := Verify(p); err != nil {
+		return err
+	}
+	if o.Pack == nil {
+		o.Pack = pack
+	}
+	places, dataLen, paged := layOut(p)
+	desc := describe(p, places)
+	h := header{descOff: headerBytes, descLen: uint64(len(desc)), dataLen: dataLen}
+	h.dataOff = alignUp(headerBytes+h.descLen, lineBytes)
+	if paged {
+		h.dataOff = alignUp(h.dataOff, pageBytes)
+	}
+	out := &counter{w: bufio.NewWriterSize(w, chunkBytes)}
+	if err := errors.Join(out.write(h.encode()), out.write(desc)); err != nil {
+		return err
+	}
+	for _, large := range []bool{true, false} {
+		for i := range places {
+			s := &places[i]
+			if !s.first || large != (s.size >= pageBytes) {
+				continue
+			}
+			if err := out.constant(&p.Consts[i], s, h.dataOff, o); err != nil {
+				return fmt.Errorf("constant %d %q: %w", i, clip(p.Consts[i].Name), err)
+			}
+		}
+	}
+	if err := out.pad(h.dataOff + h.dataLen); err != nil {
+		return err
+	}
+	return out.w.Flush()
+}
+
+// layOut gives every constant its place: large ones on pages, then small ones on lines, equal ones together.
+func layOut(p *Program) (l []stored, total uint64, paged bool) {
+	l = make([]stored, len(p.Consts))
+	for i := range l {
+		c, s := &p.Consts[i], &l[i]
+		s.elem, s.shape, s.size, s.first = c.Elem, c.Shape, uint64(len(c.Data)), true
+		if c.Pack != nil {
+			s.elem, s.shape = dtype.F32, []int{c.Pack.K, c.Pack.N}
+			s.size = 4 * uint64(c.Pack.Len())
+		}
+	}
+	same := shareEqual(p.Consts, l)
+	for _, large := range []bool{true, false} {
+		for i := range l {
+			s := &l[i]
+			if !s.first || s.size == 0 || large != (s.size >= pageBytes) {
+				continue
+			}
+			align := uint64(lineBytes)
+			if large {
+				align, paged = pageBytes, true
+			}
+			s.off = alignUp(total, align)
+			total = s.off + s.size
+		}
+	}
+	for i := range l {
+		l[i].off = l[same[i]].off
+	}
+	return l, total, paged
+}
+
+// shareEqual finds for every constant the first one with the same stored bytes. Only constants of equal size
+// are read for it.
+func shareEqual(consts []Const, l []stored) []int {
+	bySize := map[uint64]int{}
+	for i := range l {
+		bySize[l[i].size]++
+	}
+	type source struct {
+		data *byte
+		n    int
+	}
+	sums := map[source][sha256.Size]byte{}
+	seen := map[string]int{}
+	same := make([]int, len(l))
+	for i := range l {
+		same[i] = i
+		if bySize[l[i].size] < 2 {
+			continue
+		}
+		c := &consts[i]
+		src := source{unsafe.SliceData(c.Data), len(c.Data)}
+		sum, ok := sums[src]
+		if !ok {
+			sum = sha256.Sum256(c.Data)
+			sums[src] = sum
+		}
+		key := fmt.Sprintf("%x", sum)
+		if c.Pack != nil {
+			key += fmt.Sprintf(" %v %v %+v", c.Layout, c.Elem, *c.Pack)
+		}
+		if first, ok := seen[key]; ok {
+			same[i], l[i].first = first, false
+		} else {
+			seen[key] = i
+		}
+	}
+	return same
+}
+
+// pack is the portable packing.
+func pack(c *Const) ([]byte, error) {
+	t := c.Tensor()
+	out := tensor.New(dtype.F32, c.Pack.Len())
+	c.Pack.PackF32(out.F32(), func(i int) float32 { return float32(t.Float(i)) })
+	return out.Data, nil
+}
+
+// counter writes at known positions.
+type counter struct {
+	w  *bufio.Writer
+	at uint64
+}
+
+func (c *counter) write(b []byte) error {
+	for len(b) > 0 {
+		n, err := c.w.Write(b[:min(len(b), chunkBytes)])
+		c.at += uint64(n)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+var zeros [pageBytes]byte
+
+func (c *counter) pad(to uint64) error {
+	if to < c.at || to-c.at > pageBytes {
+		return fmt.Errorf("bug: at byte %d instead of %d", c.at, to)
+	}
+	return c.write(zeros[:to-c.at])
+}
+
+func (c *counter) constant(k *Const, s *stored, base uint64, o Options) error {
+	if s.size == 0 {
+		return nil
+	}
+	data := k.Data
+	if k.Pack != nil {
+		var err error
+		if data, err = o.Pack(k); err != nil {
+			return err
+		}
+		if uint64(len(data)) != s.size {
+			return fmt.Errorf("packed into %d bytes, want %d for layout %q", len(data), s.size, layout.P32)
+		}
+	}
+	if err := c.pad(base + s.off); err != nil {
+		return err
+	}
+	return c.write(data)
+}
+
+// WriteFile writes p to a file, all or nothing: a temporary file in the same folder takes the name once it is
+// complete and on disk; where anything fails, or ctx ends, the old file stays as it was.
+func WriteFile(ctx context.Context, path string, p *Program, o Options) (err error) {
+	f, err := createTemp(path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	if err := Write(&ctxWriter{ctx, f}, p, o); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	if d, derr := os.Open(filepath.Dir(path)); derr == nil { // the new name, too, should survive a crash; not every system can
+		_ = d.Sync()
+		_ = d.Close()
+	}
+	return nil
+}
+
+// createTemp makes a file of a new name beside path, with the rights that a plain file would get.
+func createTemp(path string) (*os.File, error) {
+	for i := range 10000 {
+		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d-%d.tmp", filepath.Base(path), os.Getpid(), i))
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if !errors.Is(err, os.ErrExist) {
+			return f, err
+		}
+	}
+	return nil, fmt.Errorf("no free temporary name beside %s", path)
+}
+
+type ctxWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (c *ctxWriter) Write(b []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.w.Write(b)
+}
