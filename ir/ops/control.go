@@ -248,7 +248,34 @@ func importIf(c *op.Import) ([]*ir.Value, error) {
 		}
 		regions = append(regions, r)
 	}
+	if err := alignRanks(c, regions[0], regions[1]); err != nil {
+		return nil, err
+	}
 	return c.Op("if", append([]*ir.Value{c.In(0)}, captures...), nil, regions...)
+}
+
+// alignRanks gives results of one element, which exporters write as [] in one branch and as [1] in the other, the larger
+// rank; other results of different ranks have no type.
+func alignRanks(c *op.Import, a, b *ir.Region) error {
+	for i := range min(len(a.Results), len(b.Results)) {
+		x, y := a.Results[i].Type, b.Results[i].Type
+		if x.Kind != ir.Tensor || y.Kind != ir.Tensor || len(x.Shape) == len(y.Shape) {
+			continue
+		}
+		if !dim.Product(x.Shape).IsConst(1) || !dim.Product(y.Shape).IsConst(1) {
+			return c.N.Errorf(ir.ErrUnsupported, "result %d is %v in one branch and %v in the other", i, x, y)
+		}
+		r, shape := a, y.Shape
+		if len(x.Shape) > len(y.Shape) {
+			r, shape = b, x.Shape
+		}
+		v, err := ir.NewBuilder(c.Builder.M, c.F, r, c.Sem).One("reshape", []*ir.Value{r.Results[i]}, named("shape", shape))
+		if err != nil {
+			return err
+		}
+		r.Results[i] = v
+	}
+	return nil
 }
 
 // splice moves the nodes of a region, which is used nowhere else, to where b builds, with args for its parameters.
