@@ -72,6 +72,13 @@ func IdentityOperand(f *op.Form, i int) bool {
 	if i >= len(f.Maps) || f.Maps[i] == nil || f.Anchor != anchor.Map && f.Anchor != anchor.Rows {
 		return false
 	}
+	for _, m := range f.Maps {
+		for _, a := range m {
+			if a.Via == i+1 {
+				return false // it addresses another operand, so it must lie in memory
+			}
+		}
+	}
 	return identity(f, f.Maps[i], f.N.In[i].Type.Shape)
 }
 
