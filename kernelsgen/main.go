@@ -19,6 +19,7 @@ var families = []struct {
 	dir   string
 	files func() ([]gen.File, error)
 }{
+	{"runtime/kernels/attend", tiled.AttendFiles},
 	{"runtime/kernels/gemm", gemm.Files},
 	{"runtime/kernels/tiled", tiled.Files},
 	{"runtime/kernels/window", window.Files},

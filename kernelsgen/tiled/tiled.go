@@ -1,4 +1,5 @@
-// Package tiled writes the float32 functions of runtime/kernels/tiled: one opcode of a tile program on a line of adjacent elements.
+// Package tiled writes the float32 functions of runtime/kernels/tiled, one opcode of a tile program on a line of adjacent elements, and those of
+// runtime/kernels/attend, which share their arithmetic.
 package tiled
 
 import (
