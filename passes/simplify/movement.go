@@ -13,7 +13,7 @@ var movement = []pass.Rule{
 	{Op: "transpose", Name: "transpose-transpose", Doc: "transpose(transpose(x)) => transpose(x)", Run: transposeTwice},
 	{Op: "reshape", Name: "reshape-none", Doc: "a reshape to the shape that x has => x", Run: func(s *pass.Site) []*ir.Value { return same(s, s.In(0)) }},
 	{Op: "reshape", Name: "reshape-reshape", Doc: "reshape(reshape(x)) => reshape(x)", Run: viewTwice("reshape")},
-	{Op: "reshape", Name: "reshape-sandwich", Doc: "a transpose of the last two axes, between reshapes that join and part the others => transpose(x)", Run: sandwich},
+	{Op: "reshape", Name: "reshape-transpose", Doc: "reshape(transpose(x)) => transpose(reshape(x)) where the last two axes swap, and the reshape leaves them", Run: beforeTranspose},
 	{Op: "reshape", Name: "reshape-known", Doc: "a reshape to an operand whose contents are known => a reshape to those", Run: knownShape},
 	{Op: "expand", Name: "expand-known", Doc: "an expand to an operand whose contents are known => an expand to those", Run: knownShape},
 	{Op: "expand", Name: "expand-none", Doc: "an expand to the shape that x has => x", Run: func(s *pass.Site) []*ir.Value { return same(s, s.In(0)) }},
@@ -57,36 +57,35 @@ func viewTwice(op string) func(*pass.Site) []*ir.Value {
 	}
 }
 
-// sandwich undoes what exporters do to get a transpose of rank 3.
-func sandwich(s *pass.Site) []*ir.Value {
+// beforeTranspose puts a reshape that leaves the last two axes alone before the transpose that swaps them. Exporters
+// write a transpose of rank 3 between two reshapes; the reshapes then join, or go.
+func beforeTranspose(s *pass.Site) []*ir.Value {
 	t := pass.Is(s.In(0), "transpose")
-	if t == nil {
+	if t == nil || s.Has(1) {
 		return nil
 	}
-	r := pass.Is(t.In[0], "reshape")
-	if r == nil || s.Has(1) || len(r.In) > 1 && r.In[1] != nil {
+	x, mid, out := t.In[0], t.Out[0].Type.Shape, s.Old.Out[0].Type.Shape
+	n, k := len(out), len(mid)
+	if n < 2 || k < 2 || !dim.EqualAll(mid[k-2:], out[n-2:]) {
 		return nil
 	}
-	x, mid, out := r.In[0], r.Out[0].Type.Shape, s.Old.Out[0].Type.Shape
-	n, k := x.Rank(), len(mid)
-	if n != len(out) || n < 2 || k < 2 || k > n {
-		return nil
+	for i, p := range t.Attrs.Ints("perm") {
+		if want := swapped(k)[i]; p != int64(want) {
+			return nil
+		}
 	}
+	shape := append(append([]dim.Expr(nil), out[:n-2]...), x.Type.Shape[k-2:]...)
+	return one(s.Transpose(s.Reshape(x, shape), swapped(n)))
+}
+
+// swapped is the permutation of n axes that swaps the last two.
+func swapped(n int) []int {
 	perm := make([]int, n)
 	for i := range perm {
 		perm[i] = i
 	}
 	perm[n-2], perm[n-1] = n-1, n-2
-	for i, p := range t.Attrs.Ints("perm") {
-		if want := perm[n-k+i] - (n - k); p != int64(want) {
-			return nil
-		}
-	}
-	xs := x.Type.Shape
-	if !dim.EqualAll(xs[n-2:], mid[k-2:]) || !dim.EqualAll(xs[:n-2], out[:n-2]) || !dim.Equal(out[n-2], xs[n-1]) || !dim.Equal(out[n-1], xs[n-2]) {
-		return nil
-	}
-	return one(s.Transpose(x, perm))
+	return perm
 }
 
 // knownShape reads contents that were data when the operator was made, and became known since. An extent of 0 or -1
