@@ -20,6 +20,7 @@ type frame struct {
 	arena   []byte
 	placer  placer
 	version uint64 // of the placement
+	total   int    // bytes of the arena in use
 	at      int    // the step being run
 }
 
@@ -123,6 +124,7 @@ func (f *frame) place() error {
 		}
 	}
 	total := f.placer.solve()
+	f.total = total
 	if limit := f.s.m.opts.MaxMemory; limit > 0 && int64(total) > limit {
 		return fmt.Errorf("activations need %d bytes, and the memory limit is %d", total, limit)
 	}

@@ -75,8 +75,26 @@ func (s *Session) SetHook(f func(names []string, results []*tensor.Tensor)) { s.
 // Entry describes what the session runs.
 func (s *Session) Entry() *program.Entry { return s.entry }
 
-// ArenaBytes is the memory that the session holds for activations: what the last run needed at most.
-func (s *Session) ArenaBytes() int64 { return s.top.bytes() + int64(len(s.scratch)) }
+// Memory is what a session holds for activations, in bytes.
+type Memory struct {
+	Arena   int64 // planned: all buffers whose sizes the inputs determine
+	Live    int64 // the largest set of those alive at once; no plan is smaller
+	Scratch int64 // of kernels, shared by all steps
+	Heap    int64 // results of the session's own, and buffers whose sizes depend on data
+}
+
+// Total is the sum of what is held.
+func (m Memory) Total() int64 { return m.Arena + m.Scratch + m.Heap }
+
+// Memory describes the session after its last run.
+func (s *Session) Memory() Memory {
+	m := Memory{Arena: int64(s.top.total), Live: int64(s.top.placer.live()), Scratch: int64(len(s.scratch))}
+	m.Heap = s.top.bytes() - int64(len(s.top.arena))
+	for i := range s.locals {
+		m.Scratch += int64(4*len(s.locals[i].f32) + 4*len(s.locals[i].window.Scratch))
+	}
+	return m
+}
 
 // Run computes the entry. inputs are in the order of the entry; their memory is read in place. outputs may be
 // nil, or hold a tensor for each result whose memory is to be written, nil for the others. The results it
