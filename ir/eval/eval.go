@@ -148,6 +148,14 @@ func (e *Evaluator) Eval(ctx context.Context, m *ir.Module, fn *ir.Func, inputs 
 			names[i] = fmt.Sprintf("input %q", fn.Inputs[i])
 		}
 	}
+	inputs = append([]Value(nil), inputs...)
+	for i, p := range fn.Body.Params { // a scalar may come with axes of extent 1
+		if t := inputs[i].Tensor; t != nil && p.Type.Kind == ir.Tensor && p.Rank() == 0 && len(t.Shape) > 0 && t.Len() == 1 {
+			s := *t
+			s.Shape = nil
+			inputs[i] = Of(&s)
+		}
+	}
 	if err := f.bindParams(fn.Body.Params, inputs, names); err != nil {
 		return nil, &ir.Error{Kind: ir.ErrShape, Err: err}
 	}
