@@ -67,7 +67,7 @@ type functions struct{ scale, max, maxMask, exp, dot, axpy func(*args) }
 
 // Sizes of blocks: scores of a block of queries by a block of keys stay in L2.
 const (
-	queryBlock = 56  // four tiles of 14 rows, or nine of 6
+	queryBlock = 70  // five tiles of 14 rows
 	keyBlock   = 512 // a multiple of a panel
 	fewQueries = 8   // from here on packing K and V pays
 	chunkRows  = 256 // queries for which a chunk packs K and V once
@@ -84,6 +84,7 @@ type Call struct {
 	group  int  // heads that share one of K and V
 	rows   int  // queries of one head in a chunk
 	parts  int  // chunks for one b and hk
+	tile   int  // queries of a block
 	keys   int  // block of keys
 	ld     int  // distance of rows of scores
 }
@@ -136,6 +137,8 @@ func (c *Call) Bind(p *Params, host cpu.Features) error {
 		c.rows = (p.M + n - 1) / n
 	}
 	c.parts = (p.M + c.rows - 1) / c.rows
+	blocks := (c.rows + queryBlock - 1) / queryBlock
+	c.tile = (c.rows + blocks - 1) / blocks
 	c.keys = min(p.T, keyBlock)
 	if c.direct {
 		c.keys = min(p.T, 128)
@@ -163,15 +166,14 @@ func (c *Call) sizes() sizes {
 		return sizes{}
 	}
 	p := &c.Params
-	z := sizes{s: min(queryBlock, c.rows) * c.ld, acc: c.group * c.rows * p.DV, stat: 2 * c.group * c.rows, mask: c.ld}
+	z := sizes{s: c.tile * c.ld, acc: c.group * c.rows * p.DV, stat: 2 * c.group * c.rows, mask: c.ld}
 	if c.direct {
 		z.s = c.ld
 		z.k = p.D // one query, adjacent
 		return z
 	}
 	z.k, z.v = gemm.PackedLen(p.D, c.keys), gemm.PackedLen(c.keys, p.DV)
-	m := min(queryBlock, c.rows)
-	z.gemm = max(gemm.ScratchLen(m, c.keys, p.D), gemm.ScratchLen(m, p.DV, c.keys))
+	z.gemm = max(gemm.ScratchLen(c.tile, c.keys, p.D), gemm.ScratchLen(c.tile, p.DV, c.keys))
 	return z
 }
 
@@ -396,8 +398,8 @@ func (w *work) block(t0, t1 int) {
 	}
 	w.pack(s.v, &p.V, t0, n, p.DV, p.V.Strides[2], p.V.Strides[3])
 	for g := range c.group {
-		for i0 := 0; i0 < w.rows; i0 += queryBlock {
-			w.tile(g, i0, min(queryBlock, w.rows-i0), t0, t1)
+		for i0 := 0; i0 < w.rows; i0 += c.tile {
+			w.tile(g, i0, min(c.tile, w.rows-i0), t0, t1)
 		}
 	}
 }
