@@ -24,6 +24,7 @@ func poolSpellings() []op.Source {
 		{Op: "GlobalAveragePool", Since: []int{1, 22}, Import: func(c *op.Import) ([]*ir.Value, error) { return importGlobalPool(c, "mean") }},
 		{Op: "GlobalMaxPool", Since: []int{1, 22}, Import: func(c *op.Import) ([]*ir.Value, error) { return importGlobalPool(c, "max") }},
 		{Op: "GlobalLpPool", Since: []int{1, 2, 22}, Import: importGlobalLpPool},
+		{Op: "LRN", Since: []int{1, 13}, Import: importLRN},
 	}
 }
 
@@ -45,6 +46,22 @@ func importGlobalLpPool(c *op.Import) ([]*ir.Value, error) {
 	p := modelFloat(c, "p", float64(modelInt(c, "p", 2)))
 	sum := c.Reduce("sum", c.Call("pow", c.Call("abs", x), c.Like(x, p)), axes...)
 	return []*ir.Value{c.Call("pow", sum, c.Like(x, 1/p))}, c.Err()
+}
+
+// importLRN: y = x / (bias + alpha * mean)^beta, the mean of squares being over size neighbouring channels, those
+// outside counted as zeros: an average pool of [n, 1, channels, positions].
+func importLRN(c *op.Import) ([]*ir.Value, error) {
+	x, n := c.In(0), modelInt(c, "size", 0)
+	if x == nil || x.Rank() < 2 || n < 1 || n >= windowLimit {
+		return nil, fmt.Errorf("size %d, and an operand of rank 2 or more wanted", n)
+	}
+	s := x.Type.Shape
+	v := c.Reshape(c.Call("mul", x, x), []dim.Expr{s[0], dim.Const(1), s[1], dim.Product(s[2:])})
+	v = c.CallWith("average_pool", named("kernel", []int64{n, 1}, "strides", []int64{1, 1}, "dilations", []int64{1, 1},
+		"pads", []int64{(n - 1) / 2, 0, n / 2, 0}, "count_include_pad", true), v)
+	v = c.Call("mul", c.Reshape(v, s), c.Like(x, modelFloat(c, "alpha", 1e-4)))
+	v = c.Call("pow", c.Call("add", v, c.Like(x, modelFloat(c, "bias", 1))), c.Like(x, modelFloat(c, "beta", 0.75)))
+	return []*ir.Value{c.Call("div", x, v)}, c.Err()
 }
 
 func spatialAxes(c *op.Import) ([]int, error) {
