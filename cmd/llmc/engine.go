@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/llmc-go/llmc/codegen/driver"
@@ -28,13 +29,15 @@ type caseModel struct {
 	e      *engine
 	o      *testcase.Open
 	pb     *onnxpb.Model
-	src    *driver.Source // of eval
-	model  *exec.Model    // of compiled: over symbols, or nil where only actual extents can be compiled
-	sess   *exec.Session
 	params []int // positions in graph.Inputs of the parameters
+	// fixed is why the model is made ready for each data set anew: sizes must be known.
+	fixed error
+	src   *driver.Source // of eval
+	model *exec.Model    // of compiled
+	sess  *exec.Session
 }
 
-// open refuses the model or makes it ready. The first data set decides which initializers are inputs.
+// open makes the model ready, for all sizes if it can be. The first data set decides which initializers are inputs.
 func (e *engine) open(ctx context.Context, o *testcase.Open, first *testcase.Set) (*caseModel, error) {
 	c := &caseModel{e: e, o: o, pb: overridden(o.Model, o.External, first)}
 	inits := map[string]bool{}
@@ -49,49 +52,83 @@ func (e *engine) open(ctx context.Context, o *testcase.Open, first *testcase.Set
 			c.params = append(c.params, i)
 		}
 	}
-	src, err := driver.OpenModel(c.pb, o.External, "model.onnx")
-	if err != nil {
+	err := c.ready(ctx, driver.OpenOptions{})
+	if err == nil || ctx.Err() != nil || !needsSizes(err) {
+		return c, err
+	}
+	in, inErr := c.inputs(first)
+	if inErr != nil {
 		return nil, err
 	}
-	if e.name == "eval" {
-		c.src = src
-		return c, nil
-	}
-	names := symbols(src.Module)
-	model, err := e.compile(ctx, src, nil)
-	if err != nil {
-		if len(names) == 0 || ctx.Err() != nil || !driver.IsUnsupported(err) {
-			return nil, err
-		}
-		// What needs sizes may still compile for the actual ones: see run.
-		return c, nil
-	}
-	c.model = model
-	return c, nil
+	c.fixed = err
+	return c, c.ready(ctx, driver.OpenOptions{Shapes: c.shapes(in)})
 }
 
-func (e *engine) compile(ctx context.Context, src *driver.Source, dims map[string]int64) (*exec.Model, error) {
-	res, err := driver.Compile(ctx, src, driver.Options{Dims: dims})
+// needsSizes reports whether err may vanish where all sizes are known.
+func needsSizes(err error) bool { return driver.IsUnsupported(err) || errors.Is(err, ir.ErrShape) }
+
+// ready imports and, unless it is to be evaluated, compiles the model.
+func (c *caseModel) ready(ctx context.Context, open driver.OpenOptions) error {
+	c.close()
+	src, err := driver.OpenModel(c.pb, c.o.External, "model.onnx", open)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return exec.Load(res.Program, exec.Options{Workers: e.threads, Tier: e.tier, MaxMemory: e.memory, Host: driver.HostFunctions(src.Table)})
+	if c.e.name == "eval" {
+		c.src = src
+		return nil
+	}
+	res, err := driver.Compile(ctx, src, driver.Options{})
+	if err != nil {
+		return err
+	}
+	c.model, err = exec.Load(res.Program, exec.Options{Workers: c.e.threads, Tier: c.e.tier, MaxMemory: c.e.memory, Host: driver.HostFunctions(src.Table)})
+	if err != nil {
+		return err
+	}
+	c.sess, err = c.model.NewSession("")
+	return err
 }
 
 func (c *caseModel) close() {
 	if c.model != nil {
 		c.model.Close()
+		c.model, c.sess = nil, nil
 	}
 }
 
-// run computes one data set.
-func (c *caseModel) run(ctx context.Context, set *testcase.Set) ([]onnxpb.Value, error) {
+// inputs are the values of the parameters.
+func (c *caseModel) inputs(set *testcase.Set) ([]onnxpb.Value, error) {
 	in := make([]onnxpb.Value, len(c.params))
 	for k, i := range c.params {
 		if i >= len(set.Inputs) {
 			return nil, fmt.Errorf("input %q: the data set has no value", c.pb.Graph.Inputs[i].Name)
 		}
 		in[k] = set.Inputs[i]
+	}
+	return in, nil
+}
+
+func (c *caseModel) shapes(in []onnxpb.Value) map[string][]int {
+	m := map[string][]int{}
+	for k, v := range in {
+		if v.Kind == onnxpb.KindTensor && v.Tensor != nil {
+			m[c.pb.Graph.Inputs[c.params[k]].Name] = v.Tensor.Shape
+		}
+	}
+	return m
+}
+
+// run computes one data set, of which there may be several.
+func (c *caseModel) run(ctx context.Context, set *testcase.Set, first bool) ([]onnxpb.Value, error) {
+	in, err := c.inputs(set)
+	if err != nil {
+		return nil, err
+	}
+	if c.fixed != nil && !first {
+		if err := c.ready(ctx, driver.OpenOptions{Shapes: c.shapes(in)}); err != nil {
+			return nil, err
+		}
 	}
 	if c.src != nil {
 		return c.evaluate(ctx, in)
@@ -103,11 +140,7 @@ func (c *caseModel) run(ctx context.Context, set *testcase.Set) ([]onnxpb.Value,
 		}
 		tensors[k] = v.Tensor
 	}
-	sess, err := c.session(ctx, tensors)
-	if err != nil {
-		return nil, err
-	}
-	out, err := sess.Run(ctx, tensors, nil)
+	out, err := c.sess.Run(ctx, tensors, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -116,30 +149,6 @@ func (c *caseModel) run(ctx context.Context, set *testcase.Set) ([]onnxpb.Value,
 		l[i] = onnxpb.TensorValue(t)
 	}
 	return l, nil
-}
-
-func (c *caseModel) session(ctx context.Context, in []*tensor.Tensor) (*exec.Session, error) {
-	if c.sess != nil {
-		return c.sess, nil
-	}
-	if c.model != nil {
-		s, err := c.model.NewSession("")
-		c.sess = s
-		return s, err
-	}
-	src, err := driver.OpenModel(c.pb, c.o.External, "model.onnx")
-	if err != nil {
-		return nil, err
-	}
-	dims, err := extents(src.Module.Main(), in)
-	if err != nil {
-		return nil, err
-	}
-	m, err := c.e.compile(ctx, src, dims)
-	if err != nil {
-		return nil, err
-	}
-	return m.NewSession("")
 }
 
 func (c *caseModel) evaluate(ctx context.Context, in []onnxpb.Value) ([]onnxpb.Value, error) {
@@ -233,29 +242,4 @@ func symbols(m *ir.Module) []string {
 		}
 	}
 	return l
-}
-
-// extents finds the value of every symbol that stands alone as an extent of an input.
-func extents(f *ir.Func, in []*tensor.Tensor) (map[string]int64, error) {
-	dims := map[string]int64{}
-	for i, p := range f.Body.Params {
-		if i >= len(in) || in[i] == nil {
-			continue
-		}
-		if len(p.Type.Shape) != len(in[i].Shape) {
-			return nil, fmt.Errorf("input %q: want rank %d, got shape %v", f.Inputs[i], len(p.Type.Shape), in[i].Shape)
-		}
-		for a, e := range p.Type.Shape {
-			name, ok := e.Symbol()
-			if !ok {
-				continue
-			}
-			v := int64(in[i].Shape[a])
-			if old, ok := dims[name]; ok && old != v {
-				return nil, fmt.Errorf("input %q axis %d: want %s = %d, got %d", f.Inputs[i], a, name, old, v)
-			}
-			dims[name] = v
-		}
-	}
-	return dims, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/llmc-go/llmc/ir/anchor"
 	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/runtime/kernels/tiled"
 	"github.com/llmc-go/llmc/runtime/kernels/window"
 	"github.com/llmc-go/llmc/runtime/program"
 )
@@ -58,13 +59,13 @@ func (s *Session) describe(b *program.Body, depth int, visit func(StepInfo)) {
 func (s *Session) kernel(st *program.Step) string {
 	switch st.Anchor {
 	case anchor.Map, anchor.Rows:
-		return "tiled/" + s.m.features.Tier().String()
+		return tiled.Pick(s.m.features).Name
 	case anchor.Contract, anchor.Attend:
-		return "gemm/" + s.m.gemm.Name
+		return s.m.gemm.Name
 	case anchor.Window:
-		return "window/" + window.Pick(s.m.features).Name
+		return window.Pick(s.m.features).Name
 	case anchor.Host:
-		return "host/" + st.Host
+		return st.Host
 	}
 	return st.Anchor.String()
 }

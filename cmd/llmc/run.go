@@ -1,0 +1,339 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llmc-go/llmc"
+	"github.com/llmc-go/llmc/codegen/driver"
+	"github.com/llmc-go/llmc/formats/onnxpb"
+	"github.com/llmc-go/llmc/formats/tensorjson"
+	"github.com/llmc-go/llmc/ir/tensor"
+	"github.com/llmc-go/llmc/runtime/exec"
+)
+
+// runFlags are the flags of llmc run.
+type runFlags struct {
+	model           modelFlags
+	pic             pictureFlags
+	inputs, outputs []string
+	inDir, outDir   string
+	top             int
+	labels          string
+	explain, random bool
+	seed            uint64
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run MODEL [--input NAME=VALUE]... [-o NAME=FILE]...",
+		Short: "Run a model or program once",
+		Long: `Run takes an .onnx file, which it compiles in memory, or an .llmc file.
+
+The value of an input is a literal as in JSON, a file after @ (.npy, .pb, .json), or a picture (.png, .jpg). How pictures
+become tensors is said by flags, by a preset, or by a JSON file MODEL.preprocess.json beside the model:
+  {"resize": "crop", "short_side": 256, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+Outputs go to files (.npy, .pb, .json), or to standard output as JSON; --top writes the largest values instead.
+With --inputs and --outputs, input_K.pb is the K-th input of the graph and output_K.pb the K-th output; the exit code
+is 3 where something in the model is not supported.`,
+		Example: `  llmc run mnist.onnx --input digit.png --top 3
+  llmc run model.llmc --input image=cat.jpg --preset imagenet --top 5 --labels labels.json
+  llmc run model.onnx --input x=@x.npy --input 'scale=[0.5, 2]' -o y=y.npy
+  llmc run model.onnx --inputs test_data_set_0 --outputs out
+  llmc run model.onnx --random --dim batch=2 --explain -q`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: modelFiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := a.run(cmd.Context(), &f, args[0])
+			var e *exitError
+			if err != nil && f.inDir != "" && driver.IsUnsupported(err) && !errors.As(err, &e) {
+				return &exitError{exitUnsupported, err}
+			}
+			return err
+		},
+	}
+	fl := c.Flags()
+	fl.StringArrayVarP(&f.inputs, "input", "i", nil, "NAME=VALUE; the name may be missing where there is one input")
+	fl.StringArrayVarP(&f.outputs, "output", "o", nil, "NAME=FILE; the name may be missing where there is one output")
+	fl.StringVar(&f.inDir, "inputs", "", "folder of input_K.pb")
+	fl.StringVar(&f.outDir, "outputs", "", "folder for output_K.pb")
+	fl.IntVar(&f.top, "top", 0, "write the K largest values of the first output, with their positions")
+	fl.StringVar(&f.labels, "labels", "", "names for --top: a JSON array, a JSON object, or a name a line")
+	fl.BoolVar(&f.explain, "explain", false, "write every step with its kernel to standard error")
+	fl.BoolVar(&f.random, "random", false, "make up values for inputs that are not given")
+	fl.Uint64Var(&f.seed, "seed", 1, "of --random")
+	f.model.add(c)
+	f.pic.add(c)
+	return c
+}
+
+func modelFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"onnx", "llmc"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+func (a *app) run(ctx context.Context, f *runFlags, path string) error {
+	l, err := openModel(path, &f.model)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	outputs, err := outputFiles(f.outputs, l.outputs)
+	if err != nil {
+		return err
+	}
+	var labels []string
+	if f.labels != "" {
+		if labels, err = readLabels(f.labels); err != nil {
+			return err
+		}
+	}
+	inputs, err := l.readInputs(f)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	bar := a.stageProgress("compiling "+filepath.Base(path), 1)
+	err = l.build(ctx, a, inputs)
+	bar.stop()
+	if err != nil {
+		return err
+	}
+	built := time.Since(start)
+	s, err := l.model.NewSession()
+	if err != nil {
+		return err
+	}
+	start = time.Now()
+	res, err := s.Run(ctx, inputs)
+	if err != nil {
+		return err
+	}
+	if a.verbose {
+		a.notef("made ready in %v, ran in %v, %s of activations", built.Round(time.Microsecond), time.Since(start).Round(time.Microsecond), formatBytes(s.ArenaBytes()))
+	}
+	if f.explain {
+		a.explain(s)
+	}
+	return a.emit(f, l.model.Outputs(), res, outputs, labels)
+}
+
+// readInputs makes the tensors of all inputs.
+func (l *loaded) readInputs(f *runFlags) (llmc.Tensors, error) {
+	in := llmc.Tensors{}
+	if f.inDir != "" {
+		if err := l.readDir(f.inDir, in); err != nil {
+			return nil, err
+		}
+	}
+	pic, err := f.pic.options(l.path)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range f.inputs {
+		info, value, err := splitInput(s, l.inputs)
+		if err != nil {
+			return nil, err
+		}
+		if in[info.Name], err = readInput(value, info, l.dims, pic); err != nil {
+			return nil, err
+		}
+	}
+	var missing []llmc.Info
+	for _, info := range l.inputs {
+		if in[info.Name] != nil {
+			continue
+		}
+		if !f.random {
+			missing = append(missing, info)
+			continue
+		}
+		shape, err := l.shape(info)
+		if err != nil {
+			return nil, err
+		}
+		if in[info.Name], err = randomInput(info, shape, l.dims, f.seed); err != nil {
+			return nil, err
+		}
+	}
+	if len(missing) > 0 {
+		var list []string
+		for _, m := range missing {
+			list = append(list, m.String())
+		}
+		return nil, usagef("no value for %s: give --input NAME=VALUE, or --random", strings.Join(list, ", "))
+	}
+	return in, nil
+}
+
+// readDir reads input_K.pb. Files for inputs with an initializer are read past.
+func (l *loaded) readDir(dir string, in llmc.Tensors) error {
+	if _, err := os.Stat(dir); err != nil {
+		return &exitError{exitNoInput, pathError(err)}
+	}
+	for k, name := range l.files {
+		path := filepath.Join(dir, fmt.Sprintf("input_%d.pb", k))
+		if _, ok := l.input(name); !ok {
+			continue
+		}
+		if _, err := os.Stat(path); err != nil {
+			continue // reported as missing, unless --input gives it
+		}
+		data, err := readBytes(path)
+		if err != nil {
+			return err
+		}
+		if in[name], _, err = onnxpb.ParseTensor(data); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// outputFile is an output that goes to a file.
+type outputFile struct{ name, path string }
+
+func outputFiles(l []string, infos []llmc.Info) ([]outputFile, error) {
+	var out []outputFile
+	for _, s := range l {
+		name, path, ok := cutLast(s)
+		if !ok && len(infos) == 1 {
+			name, path = infos[0].Name, s
+		} else if !ok {
+			return nil, usagef("-o %q: want NAME=FILE", s)
+		}
+		if len(infos) > 0 && !slices.ContainsFunc(infos, func(i llmc.Info) bool { return i.Name == name }) {
+			return nil, usagef("-o: the model has no output %q; its outputs are %s", name, names(infos))
+		}
+		switch strings.ToLower(filepath.Ext(path)) {
+		case ".npy", ".json", ".pb":
+		default:
+			return nil, usagef("-o %s: want a file .npy, .json or .pb", path)
+		}
+		out = append(out, outputFile{name, path})
+	}
+	return out, nil
+}
+
+func cutLast(s string) (name, value string, ok bool) {
+	i := strings.LastIndexByte(s, '=')
+	if i < 0 {
+		return "", s, false
+	}
+	return s[:i], s[i+1:], true
+}
+
+// emit writes results where they are wanted.
+func (a *app) emit(f *runFlags, infos []llmc.Info, res llmc.Tensors, files []outputFile, labels []string) error {
+	for _, o := range files {
+		t, ok := res[o.name]
+		if !ok {
+			return usagef("-o: the model has no output %q; its outputs are %s", o.name, names(infos))
+		}
+		if err := writeTensor(o.path, o.name, t); err != nil {
+			return err
+		}
+	}
+	if f.outDir != "" {
+		if err := os.MkdirAll(f.outDir, 0o777); err != nil {
+			return pathError(err)
+		}
+		for k, info := range infos {
+			if err := writeTensor(filepath.Join(f.outDir, fmt.Sprintf("output_%d.pb", k)), info.Name, res[info.Name]); err != nil {
+				return err
+			}
+		}
+	}
+	if f.top > 0 && len(infos) > 0 {
+		return a.top(res[infos[0].Name], f.top, labels)
+	}
+	if len(files) > 0 || f.outDir != "" {
+		return nil
+	}
+	return a.printTensors(infos, res)
+}
+
+// printTensors writes one JSON object, an output a line.
+func (a *app) printTensors(infos []llmc.Info, res llmc.Tensors) error {
+	buf := []byte("{")
+	for i, info := range infos {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		buf = fmt.Appendf(buf, "\n  %s: ", jsonString(info.Name))
+		var err error
+		if buf, err = tensorjson.Append(buf, res[info.Name]); err != nil {
+			return fmt.Errorf("output %q: %w; -o writes it to a file", info.Name, err)
+		}
+	}
+	_, err := a.out.Write(append(buf, "\n}\n"...))
+	return err
+}
+
+// ranked is one line of --top.
+type ranked struct {
+	Row   int     `json:"row"`
+	Index int     `json:"index"`
+	Value float64 `json:"value"`
+	Label string  `json:"label,omitempty"`
+}
+
+// top writes the k largest values along the last axis, for every row.
+func (a *app) top(t *tensor.Tensor, k int, labels []string) error {
+	if t.Str != nil || t.Elem.IsComplex() || t.Len() == 0 {
+		return usagef("--top: the output is %v%v", t.Elem, t.Shape)
+	}
+	n := t.Len()
+	if len(t.Shape) > 0 {
+		n = t.Shape[len(t.Shape)-1]
+	}
+	var list []ranked
+	for row := range t.Len() / n {
+		line := make([]ranked, n)
+		for i := range line {
+			line[i] = ranked{Row: row, Index: i, Value: t.Float(row*n + i)}
+			if i < len(labels) {
+				line[i].Label = labels[i]
+			}
+		}
+		slices.SortStableFunc(line, func(x, y ranked) int { return cmp.Compare(y.Value, x.Value) })
+		list = append(list, line[:min(k, n)]...)
+	}
+	if a.json {
+		return a.writeJSON(list)
+	}
+	for _, r := range list {
+		if t.Len() > n {
+			a.printf("%d\t", r.Row)
+		}
+		a.printf("%d\t%.6g", r.Index, r.Value)
+		if r.Label != "" {
+			a.printf("\t%s", r.Label)
+		}
+		a.printf("\n")
+	}
+	return nil
+}
+
+// explain lists the steps of the last run.
+func (a *app) explain(s *llmc.Session) {
+	i := 0
+	s.Describe(func(st exec.StepInfo) {
+		fmt.Fprintf(a.err, "%4d  %s%-8v %-24s [%s]  %s  %s", i, strings.Repeat("  ", st.Depth), st.Step.Anchor, st.Kernel, strings.Join(st.Space, " "), formatBytes(st.Bytes), stepName(st.Step))
+		if st.FLOP > 0 {
+			fmt.Fprintf(a.err, "  %.3g MFLOP", float64(st.FLOP)/1e6)
+		}
+		fmt.Fprintln(a.err)
+		i++
+	})
+}

@@ -1,0 +1,90 @@
+package llmc
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/llmc-go/llmc/runtime/exec"
+)
+
+// Session runs a model, one run at a time, in memory of its own. It is not safe for use by several goroutines at once.
+type Session struct {
+	m    *Model
+	exec *exec.Session
+	in   []*Tensor
+	out  Tensors
+}
+
+// NewSession makes a session. It needs no closing.
+func (m *Model) NewSession() (*Session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	return m.newSession()
+}
+
+func (m *Model) newSession() (*Session, error) {
+	s, err := m.exec.NewSession(m.entry.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{m: m, exec: s, in: make([]*Tensor, len(m.entry.Inputs)), out: make(Tensors, len(m.entry.Outputs))}, nil
+}
+
+// Run computes the model's outputs. Inputs are read in place, from the caller's memory. The results, and the map,
+// belong to the session, which writes over them in its next run.
+func (s *Session) Run(ctx context.Context, inputs Tensors) (Tensors, error) {
+	for i := range s.in {
+		t, ok := inputs[s.m.entry.Inputs[i].Name]
+		if !ok {
+			return nil, fmt.Errorf("%w: input %q is missing", ErrInput, s.m.entry.Inputs[i].Name)
+		}
+		s.in[i] = t
+	}
+	if len(inputs) > len(s.in) {
+		return nil, s.stray(inputs)
+	}
+	res, err := s.exec.Run(ctx, s.in, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range res {
+		s.out[s.m.entry.Outputs[i].Name] = t
+	}
+	return s.out, nil
+}
+
+// stray names the first input, in the order of names, that the model has not.
+func (s *Session) stray(inputs Tensors) error {
+	known := map[string]bool{}
+	for i := range s.m.entry.Inputs {
+		known[s.m.entry.Inputs[i].Name] = true
+	}
+	first := ""
+	for name := range inputs {
+		if !known[name] && (first == "" || name < first) {
+			first = name
+		}
+	}
+	return fmt.Errorf("%w: the model has no input %q", ErrInput, first)
+}
+
+// RunInto is Run with everything in the caller's hands: inputs and outputs are in the model's order, and outputs holds
+// a tensor of the right type and shape for each result, which the run fills; where it holds nil, the session's own tensor
+// is put there. It allocates nothing once the session has seen the inputs' shapes, except where a model has sizes that
+// depend on data.
+func (s *Session) RunInto(ctx context.Context, inputs, outputs []*Tensor) error {
+	if outputs == nil && len(s.m.entry.Outputs) > 0 {
+		return fmt.Errorf("%w: want %d outputs, got none", ErrInput, len(s.m.entry.Outputs))
+	}
+	_, err := s.exec.Run(ctx, inputs, outputs)
+	return err
+}
+
+// ArenaBytes is the memory that the session holds for activations.
+func (s *Session) ArenaBytes() int64 { return s.exec.Memory().Total() }
+
+// Describe calls visit for every step of the program, with extents as in the last run.
+func (s *Session) Describe(visit func(exec.StepInfo)) { s.exec.Describe(visit) }
