@@ -98,6 +98,7 @@ type Group struct {
 	Present []bool // host, branch, loop: which operands of the node are present
 	Bodies  []*Body
 	Carried int
+	Masked  bool // of attend: operand 3 is a mask
 	Moves   bool // the program moves bits: it is written for integers as wide as the operands
 	Defs    []LateDef
 	Pick    program.Pick

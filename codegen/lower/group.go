@@ -222,6 +222,10 @@ func (b *fuse) anchorOperands(n *ir.Node, f *op.Form, axes []int) error {
 			return err
 		}
 		u.Shape = t.Shape
+		if f.Anchor == anchor.Attend && (i == 1 || i == 2) {
+			u.Stride[axes[1]] = p.stride[1] // keys and values count heads of their own
+		}
+		b.g.Masked = b.g.Masked || f.Anchor == anchor.Attend && i == 3
 		b.g.In = append(b.g.In, u)
 	}
 	return nil

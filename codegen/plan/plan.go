@@ -213,7 +213,7 @@ func (p *planner) uses(l []kir.Use) []program.Use {
 
 func (p *planner) step(g *kir.Group) program.Step {
 	s := program.Step{Anchor: g.Anchor, In: p.uses(g.In), Out: p.uses(g.Out), Prog: -1, Dims: p.refs(g.Dims), Window: g.Window, Attend: g.Attend,
-		Host: g.Host, Carried: int32(g.Carried), Present: g.Present, Moves: g.Moves, Pick: g.Pick, Op: g.Op, Is: g.Is}
+		Host: g.Host, Carried: int32(g.Carried), Present: g.Present, Moves: g.Moves, Masked: g.Masked, Pick: g.Pick, Op: g.Op, Is: g.Is}
 	for _, a := range g.Space {
 		s.Space = append(s.Space, program.Axis{Name: a.Name, Extent: p.dims.Ref(a.Extent), Red: a.Red})
 	}

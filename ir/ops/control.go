@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/llmc-go/llmc/ir"
@@ -8,10 +9,11 @@ import (
 	"github.com/llmc-go/llmc/ir/attr"
 	"github.com/llmc-go/llmc/ir/dim"
 	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/host/control"
 	"github.com/llmc-go/llmc/ir/op"
 )
 
-func controlDefs() []*op.Def { return []*op.Def{&If, &Loop} }
+func controlDefs() []*op.Def { return []*op.Def{&If, &Loop, &Fail} }
 
 // controlSpellings are loops that become loop.
 func controlSpellings() []op.Source {
@@ -50,6 +52,22 @@ var Loop = op.Def{
 	Infer:  inferLoop,
 	Form:   func(f *op.Form) error { f.Anchor = anchor.Loop; return nil },
 	VJP:    todo,
+}
+
+// Fail stands for the result of a branch that has no type: an error where it is reached, and nothing where the
+// branch is not taken.
+var Fail = op.Def{
+	Name: "fail",
+	Doc:  "an error with the message, if it is reached.",
+	Sig: op.Sig{Out: []op.Arg{{Name: "y"}}, Attrs: []op.Attr{{Name: "message", Kind: attr.Str, Required: true},
+		{Name: "type", Kind: attr.Elem, Required: true}, {Name: "shape", Kind: attr.Dims, Required: true}}},
+	Infer: func(c *op.Infer) error {
+		c.Set(0, c.N.Attrs.Elem("type"), c.Dims("shape"))
+		return nil
+	},
+	Host:   control.Fail,
+	Random: true,
+	VJP:    op.VJP{None: "it has no value"},
 }
 
 // passes checks that a value of type t may be given to a parameter of type p.
@@ -240,18 +258,52 @@ func importIf(c *op.Import) ([]*ir.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	var regions []*ir.Region
-	for i, name := range []string{"then", "else"} {
-		r, err := c.Model.Region(graphs[i], name, nil, captures)
-		if err != nil {
-			return nil, err
+	regions := make([]*ir.Region, 2)
+	var errs [2]error
+	names := [2]string{"then", "else"}
+	for i, name := range names {
+		regions[i], errs[i] = c.Model.Region(graphs[i], name, nil, captures)
+		if errs[i] != nil && !errors.Is(errs[i], ir.ErrShape) {
+			return nil, errs[i]
 		}
-		regions = append(regions, r)
+	}
+	for i, err := range errs {
+		switch {
+		case err == nil:
+		case errs[1-i] != nil:
+			return nil, errs[0]
+		default:
+			if regions[i], err = failing(c, names[i], captures, regions[1-i], err); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := alignRanks(c, regions[0], regions[1]); err != nil {
 		return nil, err
 	}
 	return c.Op("if", append([]*ir.Value{c.In(0)}, captures...), nil, regions...)
+}
+
+// failing is the region of a branch that cannot be typed: an error of the types that the other branch gives.
+func failing(c *op.Import, name string, captures []*ir.Value, other *ir.Region, why error) (*ir.Region, error) {
+	var types []ir.Type
+	for _, v := range captures {
+		types = append(types, v.Type)
+	}
+	return c.Region(name, types, nil, func(b *ir.Builder, _ []*ir.Value) ([]*ir.Value, error) {
+		var out []*ir.Value
+		for _, v := range other.Results {
+			if v.Type.Kind != ir.Tensor {
+				return nil, why
+			}
+			y, err := b.One("fail", nil, named("message", why.Error(), "type", v.Type.Elem, "shape", append([]dim.Expr{}, v.Type.Shape...)))
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, y)
+		}
+		return out, nil
+	})
 }
 
 // alignRanks gives results of one element, which exporters write as [] in one branch and as [1] in the other, the larger

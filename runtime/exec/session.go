@@ -9,6 +9,7 @@ import (
 	"github.com/llmc-go/llmc/ir/dim"
 	"github.com/llmc-go/llmc/ir/host"
 	"github.com/llmc-go/llmc/ir/tensor"
+	"github.com/llmc-go/llmc/runtime/kernels/attend"
 	"github.com/llmc-go/llmc/runtime/kernels/gemm"
 	"github.com/llmc-go/llmc/runtime/kernels/tiled"
 	"github.com/llmc-go/llmc/runtime/kernels/window"
@@ -39,6 +40,7 @@ type Session struct {
 type local struct {
 	tiled  tiled.Scratch
 	window window.Worker
+	attend attend.Scratch
 	gemm   gemm.Args
 	f32    []float32
 	_      [64]byte // no two workers on one cache line

@@ -140,6 +140,7 @@ type Step struct {
 	Bodies  []Body // then and else of a branch; the body of a loop
 	Carried int32  // of a loop: values carried between iterations
 	Present []bool // host, branch, loop: which of the model's operands are present; In holds those only
+	Masked  bool   // of attend: operand 3 is a mask
 	Moves   bool   // the program moves bits: it is written for integers as wide as the operands
 	Late    bool   // some reference depends on a late symbol
 	Defs    []LateDef
