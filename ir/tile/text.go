@@ -155,7 +155,7 @@ func parseFields(b *Builder, names map[string]int32, in *Instr, f []string, def 
 		if err != nil {
 			return fmt.Errorf("argument %q", f[0])
 		}
-		in.Arg, f = int32(v), nil
+		in.Arg, in.Class, f = int32(v), I64, nil
 	case Acc:
 		in.Class = def
 		if len(f) > 0 {
