@@ -230,6 +230,12 @@ func (c *contractStep) plan(f *frame, m, n int) {
 	per := max(int(chunkOps/2/float64(max(c.mc*c.k, 1))), 1)
 	c.nc = min((per+31)&^31, (c.n+31)&^31)
 	c.nChunks = (c.n + c.nc - 1) / max(c.nc, 1)
+	n := gemm.ScratchLen(c.mc, c.nc, c.k)
+	for i := range f.s.locals {
+		if l := &f.s.locals[i]; len(l.f32) < n {
+			l.f32 = make([]float32, n)
+		}
+	}
 }
 
 // mergedStrides gives every axis that was joined into m or n its stride in the accumulators.
@@ -337,9 +343,6 @@ func (c *contractStep) Chunk(i, worker int) {
 		case roleAdd:
 			g.Add, g.LDAdd = f32(c.add, oadd+m0*c.ldAdd+n0), c.ldAdd
 		}
-	}
-	if n := gemm.ScratchLen(g.M, g.N, g.K); len(l.f32) < n {
-		l.f32 = make([]float32, n)
 	}
 	g.Scratch = l.f32
 	c.s.m.gemm.Run(g)

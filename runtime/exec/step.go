@@ -39,9 +39,12 @@ type failure struct{ err atomic.Pointer[error] }
 
 func (e *failure) set(err error) {
 	if err != nil {
-		e.err.CompareAndSwap(nil, &err)
+		e.keep(err)
 	}
 }
+
+// keep is apart from set so that the common case, nil, allocates nothing.
+func (e *failure) keep(err error) { e.err.CompareAndSwap(nil, &err) }
 
 func (e *failure) take() error {
 	if p := e.err.Swap(nil); p != nil {
@@ -168,7 +171,13 @@ func (w *sweep) bind(f *frame, accStr []int) error {
 			o.Via = append(o.Via, tiled.Via{Operand: int(v.Operand), Extent: int(vals[v.Extent]), Stride: int(vals[v.Stride])})
 		}
 	}
-	return w.prog.Bind(&w.call, w.parN, w.redN, w.ops, w.dims)
+	if err := w.prog.Bind(&w.call, w.parN, w.redN, w.ops, w.dims); err != nil {
+		return err
+	}
+	for i := range f.s.locals {
+		f.s.locals[i].tiled.Reserve(&w.call)
+	}
+	return nil
 }
 
 func (w *sweep) run(f *frame, accPtr unsafe.Pointer) error {

@@ -114,6 +114,15 @@ func (w *windowStep) bind(f *frame) error {
 	if err := w.prepare(g); err != nil {
 		return err
 	}
+	n := w.pool.ScratchLen()
+	if w.dot {
+		n = w.conv.ScratchLen()
+	}
+	for i := range f.s.locals {
+		if l := &f.s.locals[i].window; len(l.Scratch) < n {
+			l.Scratch = make([]float32, n)
+		}
+	}
 	if w.fused {
 		return nil
 	}
@@ -225,13 +234,6 @@ func (w *windowStep) run(f *frame, _ context.Context) error {
 // Chunk implements pool.Job.
 func (w *windowStep) Chunk(i, worker int) {
 	l := &w.s.locals[worker]
-	n := w.pool.ScratchLen()
-	if w.dot {
-		n = w.conv.ScratchLen()
-	}
-	if len(l.window.Scratch) < n {
-		l.window.Scratch = make([]float32, n)
-	}
 	if w.dot {
 		w.conv.RunChunk(i, &l.window)
 	} else {
