@@ -230,10 +230,10 @@ func (c *contractStep) plan(f *frame, m, n int) {
 	per := max(int(chunkOps/2/float64(max(c.mc*c.k, 1))), 1)
 	c.nc = min((per+31)&^31, (c.n+31)&^31)
 	c.nChunks = (c.n + c.nc - 1) / max(c.nc, 1)
-	n := gemm.ScratchLen(c.mc, c.nc, c.k)
+	need := gemm.ScratchLen(c.mc, c.nc, c.k)
 	for i := range f.s.locals {
-		if l := &f.s.locals[i]; len(l.f32) < n {
-			l.f32 = make([]float32, n)
+		if l := &f.s.locals[i]; len(l.f32) < need {
+			l.f32 = make([]float32, need)
 		}
 	}
 }
