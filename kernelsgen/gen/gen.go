@@ -33,7 +33,7 @@ type File struct {
 	Data []byte
 }
 
-// Field is one field of an argument record. Type is a Go type out of *float32, *int32, *int, uintptr, int, float32.
+// Field is one field of an argument record. Type is a Go type out of unsafe.Pointer, *float32, *int32, *int, uintptr, int, float32.
 type Field struct{ Name, Type, Doc string }
 
 // Record is the argument record of the functions of a family: the generator prints it for Go and computes the offsets for assembly.
@@ -62,6 +62,8 @@ func goType(name string) types.Type {
 		return types.Typ[types.Float32]
 	case "int":
 		return types.Typ[types.Int]
+	case "unsafe.Pointer":
+		return types.Typ[types.UnsafePointer]
 	case "uintptr":
 		return types.Typ[types.Uintptr]
 	}

@@ -21,10 +21,10 @@ var record = gen.Record{
 	Name: "args",
 	Doc:  "is what a function reads. Operands of mode S are one element; masks are bytes. dst may be one of the operands.",
 	Fields: []gen.Field{
-		{Name: "dst", Type: "*float32", Doc: "result: n elements, or one of a reduction"},
-		{Name: "a", Type: "*float32", Doc: "first operand"},
-		{Name: "b", Type: "*float32", Doc: "second operand"},
-		{Name: "c", Type: "*float32", Doc: "condition of select"},
+		{Name: "dst", Type: "unsafe.Pointer", Doc: "result: n elements, or one of a reduction"},
+		{Name: "a", Type: "unsafe.Pointer", Doc: "first operand"},
+		{Name: "b", Type: "unsafe.Pointer", Doc: "second operand"},
+		{Name: "c", Type: "unsafe.Pointer", Doc: "condition of select"},
 		{Name: "n", Type: "int", Doc: "elements, at least 1"},
 	},
 }
@@ -105,7 +105,11 @@ func Files() ([]gen.File, error) {
 		}
 		fmt.Fprintf(&rows, "\t{Name: \"f32_tiled_u%d_%s\", Needs: %s, id: %d},\n", 4*t.lanes, t.name, gen.Needs(used), id)
 	}
-	zrows, err := gen.GoFile(dir+"/zrows.go", "", "tiled", fmt.Sprintf(`import "github.com/llmc-go/llmc/runtime/cpu"
+	zrows, err := gen.GoFile(dir+"/zrows.go", "", "tiled", fmt.Sprintf(`import (
+	"unsafe"
+
+	"github.com/llmc-go/llmc/runtime/cpu"
+)
 
 // rows is the family's table, best first; it ends in the portable row.
 var rows = [...]Row{

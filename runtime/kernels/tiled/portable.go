@@ -30,10 +30,10 @@ func portable(st *step, a *args) {
 	}
 }
 
-func view[T any](p *float32, n int) []T { return unsafe.Slice((*T)(unsafe.Pointer(p)), n) }
+func view[T any](p unsafe.Pointer, n int) []T { return unsafe.Slice((*T)(p), n) }
 
 // side is an operand with the bits of an index that it looks at: all, or none where it is one element.
-func side[T any](p *float32, n int, one bool) ([]T, int) {
+func side[T any](p unsafe.Pointer, n int, one bool) ([]T, int) {
 	if one {
 		return view[T](p, 1), 0
 	}

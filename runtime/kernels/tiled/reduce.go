@@ -112,7 +112,7 @@ func (c *Call) reduce(st *step, s *Scratch, p *spot) {
 		case st.class == tile.F32:
 			part := elem[float32](acc, 3*l+2)
 			if st.fn != nil {
-				s.a = args{dst: part, a: (*float32)(x), n: n}
+				s.a = args{dst: unsafe.Pointer(part), a: x, n: n}
 				st.fn(&s.a)
 			} else {
 				*part = reduceF32(st.in.Op, unsafe.Slice((*float32)(x), n))
@@ -282,7 +282,7 @@ func (c *Call) reduceLines(st *step, s *Scratch, p *spot) {
 }
 
 func (s *Scratch) addLine(st *step, acc, x unsafe.Pointer, n int) {
-	s.a = args{dst: (*float32)(acc), a: (*float32)(acc), b: (*float32)(x), n: n}
+	s.a = args{dst: acc, a: acc, b: x, n: n}
 	if st.fn != nil {
 		st.fn(&s.a)
 		return

@@ -100,12 +100,12 @@ func makeProblem(r *rand.Rand, extents []int) *kerneltest.Problem {
 }
 
 func (c *call) pack(mem [][]float32) *args {
-	a := &args{dst: &mem[0][0], a: &mem[1][0], n: c.n}
+	a := &args{dst: ptr(mem[0]), a: ptr(mem[1]), n: c.n}
 	if len(mem) > 2 {
-		a.b = &mem[2][0]
+		a.b = ptr(mem[2])
 	}
 	if len(mem) > 3 {
-		a.c = &mem[3][0]
+		a.c = ptr(mem[3])
 	}
 	return a
 }

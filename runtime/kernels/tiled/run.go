@@ -261,7 +261,7 @@ func (s *Scratch) compute(st *step, p *spot) {
 	m, n := lines(st.mask, p)
 	ra, rb, rc, rd := s.regs[st.a], s.regs[st.b], s.regs[st.c], s.regs[st.dst]
 	a := &s.a
-	a.dst, a.a, a.b, a.c, a.n = (*float32)(rd.p), (*float32)(ra.p), (*float32)(rb.p), (*float32)(rc.p), n
+	a.dst, a.a, a.b, a.c, a.n = rd.p, ra.p, rb.p, rc.p, n
 	if m > 1 {
 		la, lb, lc, ld := ra.line(n), rb.line(n), rc.line(n), rd.line(n)
 		if !st.flat || ld != n || st.ma != 0 && la != n || st.mb != 0 && lb != n || st.mc != 0 && lc != n {
@@ -272,10 +272,10 @@ func (s *Scratch) compute(st *step, p *spot) {
 			da, db, dc := advance(st.ma, la)*int(st.asize), advance(st.mb, lb)*int(st.asize), advance(st.mc, lc)*csize
 			for l := range m {
 				if l > 0 {
-					a.dst = (*float32)(unsafe.Add(unsafe.Pointer(a.dst), ld*int(st.size)))
-					a.a = (*float32)(unsafe.Add(unsafe.Pointer(a.a), da))
-					a.b = (*float32)(unsafe.Add(unsafe.Pointer(a.b), db))
-					a.c = (*float32)(unsafe.Add(unsafe.Pointer(a.c), dc))
+					a.dst = unsafe.Add(a.dst, ld*int(st.size))
+					a.a = unsafe.Add(a.a, da)
+					a.b = unsafe.Add(a.b, db)
+					a.c = unsafe.Add(a.c, dc)
 				}
 				if st.fn != nil {
 					st.fn(a)

@@ -2,7 +2,11 @@
 
 package tiled
 
-import "github.com/llmc-go/llmc/runtime/cpu"
+import (
+	"unsafe"
+
+	"github.com/llmc-go/llmc/runtime/cpu"
+)
 
 // rows is the family's table, best first; it ends in the portable row.
 var rows = [...]Row{
@@ -13,9 +17,9 @@ var rows = [...]Row{
 
 // args is what a function reads. Operands of mode S are one element; masks are bytes. dst may be one of the operands.
 type args struct {
-	dst *float32 // result: n elements, or one of a reduction
-	a   *float32 // first operand
-	b   *float32 // second operand
-	c   *float32 // condition of select
-	n   int      // elements, at least 1
+	dst unsafe.Pointer // result: n elements, or one of a reduction
+	a   unsafe.Pointer // first operand
+	b   unsafe.Pointer // second operand
+	c   unsafe.Pointer // condition of select
+	n   int            // elements, at least 1
 }
