@@ -61,6 +61,7 @@ var kernels = []kernel{
 	{op: tile.Gelu, unroll: 1, one: (*emitter).gelu},
 	{op: tile.GeluTanh, unroll: 1, one: (*emitter).geluTanh},
 	{op: tile.Silu, unroll: 1, one: (*emitter).silu},
+	{op: expSub, unroll: 1, two: func(e *emitter, x, y vec) vec { return e.exp(e.sub(x, y)) }},
 	{op: tile.Eq, unroll: 1, pred: cmpEQ},
 	{op: tile.Ne, unroll: 1, pred: cmpNE},
 	{op: tile.Lt, unroll: 1, pred: cmpLT},
@@ -72,6 +73,9 @@ var kernels = []kernel{
 	{op: tile.RMax, unroll: 4, fold: func(e *emitter, acc, x vec) vec { return e.maxOf(acc, x) }, start: negInf},
 	{op: tile.RMin, unroll: 4, fold: func(e *emitter, acc, x vec) vec { return e.minOf(acc, x) }, start: posInf},
 }
+
+// expSub is the opcode that package tiled makes of sub and exp.
+const expSub tile.Op = 120
 
 type tier struct {
 	name  string
@@ -90,7 +94,11 @@ func Files() ([]gen.File, error) {
 		for _, k := range kernels {
 			names := e.kernel(k, t)
 			if names != "" {
-				fmt.Fprintf(&funcs, "\t\ttile.%s: {%s},\n", goName[k.op], names)
+				op := "tile." + goName[k.op]
+				if k.op == expSub {
+					op = "opExpSub"
+				}
+				fmt.Fprintf(&funcs, "\t\t%s: {%s},\n", op, names)
 			}
 		}
 		fmt.Fprintf(&funcs, "\t},\n")
@@ -134,8 +142,12 @@ var kernels = [len(rows)]*functions{
 
 // kernel writes the functions of one opcode and returns them as elements of an array by mode.
 func (e *emitter) kernel(k kernel, t tier) string {
+	op := k.op.String()
+	if k.op == expSub {
+		op = "expsub"
+	}
 	name := func(mode string) string {
-		return fmt.Sprintf("f32_tiled_%v%s_u%d_%s", k.op, mode, k.unroll*t.lanes, t.name)
+		return fmt.Sprintf("f32_tiled_%s%s_u%d_%s", op, mode, k.unroll*t.lanes, t.name)
 	}
 	var names []string
 	add := func(index, n string) { names = append(names, index+": "+n) }
@@ -172,10 +184,13 @@ type pointer struct {
 
 // elementwise writes dst[i] = op(a[i], b[i]): unrolled vectors, single vectors, then the lanes that remain under a mask.
 func (e *emitter) elementwise(name string, k kernel, scalA, scalB bool) {
-	e.Func(name, fmt.Sprintf("does %v, %d elements a step.", k.op, k.unroll*e.lanes))
+	e.Func(name, fmt.Sprintf("does one operation, %d elements a step.", k.unroll*e.lanes))
 	e.pinned = nil
-	if k.one != nil {
+	switch {
+	case k.one != nil:
 		e.pin(func(e *emitter) { k.one(e, e.vec()) })
+	case k.two != nil:
+		e.pin(func(e *emitter) { k.two(e, e.vec(), e.vec()) })
 	}
 	compares := k.one == nil && k.two == nil && k.op != tile.Select
 	var ps []*pointer

@@ -393,7 +393,7 @@ func (c *Call) cost() float64 {
 				t++
 			}
 		case in.Op == tile.Imm || in.Op == tile.Dim:
-		case in.Class == tile.F32 && in.Op >= tile.Exp && in.Op <= tile.Silu, in.Op == tile.Pow, in.Op == tile.Round:
+		case in.Class == tile.F32 && in.Op >= tile.Exp && in.Op <= tile.Silu, in.Op == opExpSub, in.Op == tile.Pow, in.Op == tile.Round:
 			t++
 		case in.Class == tile.F32 && in.Op.IsBinary():
 			t += 0.1

@@ -311,7 +311,7 @@ func (c *Call) operands(st *step, i int) {
 	if st.mask == bitOI {
 		line = bitI
 	}
-	n := in.Op.Operands()
+	n := len(c.prog.reads[i])
 	st.a, st.ma = read(in.A)
 	st.b, st.mb, st.c, st.mc = st.a, st.ma, st.a, st.ma
 	if n > 1 {

@@ -21,6 +21,8 @@ func portable(st *step, a *args) {
 		round(st, a)
 	case op == tile.Wrap:
 		wrap(st.in.Elem, a)
+	case op == opExpSub:
+		expSub(st.mode, a)
 	case op.IsCompare():
 		compare(op, st.class, st.mode, a)
 	case op.IsBinary():
@@ -90,6 +92,17 @@ func binaryFloat[T float32 | float64](op tile.Op, mode uint8, a *args) {
 			d[i] = max(x[i&mx], y[i&my])
 		}
 	case tile.Pow:
+		if my == 0 && (y[0] == 2 || y[0] == 3) {
+			for i := range d {
+				v := x[i&mx]
+				w := v
+				if y[0] == 3 {
+					w *= v
+				}
+				d[i] = w * v
+			}
+			return
+		}
 		for i := range d {
 			d[i] = T(math.Pow(float64(x[i&mx]), float64(y[i&my])))
 		}
@@ -101,6 +114,16 @@ func binaryFloat[T float32 | float64](op tile.Op, mode uint8, a *args) {
 		for i := range d {
 			d[i] = T(floorMod(float64(x[i&mx]), float64(y[i&my])))
 		}
+	}
+}
+
+// expSub rounds the difference to float32, as the two operations would.
+func expSub(mode uint8, a *args) {
+	d := view[float32](a.dst, a.n)
+	x, mx := side[float32](a.a, a.n, mode&modeSV != 0)
+	y, my := side[float32](a.b, a.n, mode&modeVS != 0)
+	for i := range d {
+		d[i] = float32(math.Exp(float64(x[i&mx] - y[i&my])))
 	}
 }
 

@@ -87,10 +87,11 @@ func Compile(p *tile.Program, elems []dtype.Type, ins int, host cpu.Features) (*
 			q.phase[i]++
 		}
 	}
+	q.joinExp()
 	for i := len(q.code) - 1; i >= 0; i-- {
 		if q.live[i] {
 			q.phases = max(q.phases, int(q.phase[i])+1)
-			for _, r := range q.code[i].Regs() {
+			for _, r := range q.reads[i] {
 				q.live[r] = true
 			}
 		}
@@ -102,6 +103,30 @@ func Compile(p *tile.Program, elems []dtype.Type, ins int, host cpu.Features) (*
 		q.copies = elems[q.code[0].Arg] == elems[q.code[1].Arg]
 	}
 	return q, nil
+}
+
+// opExpSub is exp(A - B), the heart of softmax, in one pass.
+const opExpSub tile.Op = 120
+
+// joinExp makes one instruction of an exp and the subtraction that only it reads.
+func (p *Program) joinExp() {
+	uses := make([]int, len(p.code))
+	for i := range p.code {
+		for _, r := range p.reads[i] {
+			uses[r]++
+		}
+	}
+	for i := range p.code {
+		in := &p.code[i]
+		if in.Op != tile.Exp || in.Class != tile.F32 {
+			continue
+		}
+		if d := &p.code[in.A]; d.Op == tile.Sub && uses[in.A] == 1 {
+			in.Op, in.A, in.B = opExpSub, d.A, d.B
+			p.reads[i] = []int32{in.A, in.B}
+			p.work--
+		}
+	}
 }
 
 // virtual numbers the distinct axes of idx instructions behind the real operands.

@@ -21,7 +21,7 @@ type call struct {
 // errorBounds are the ulps that a function may differ from the rounded double-precision one, and the absolute difference on top of that.
 // Zero where the operation is rounded correctly.
 var errorBounds = map[tile.Op][2]float64{
-	tile.Div: {1, 1e-44}, tile.Exp: {3, 2e-45}, tile.Sigmoid: {4, 1e-38}, tile.Tanh: {4, 0}, tile.Erf: {4, 1e-44},
+	tile.Div: {1, 1e-44}, tile.Exp: {3, 2e-45}, opExpSub: {3, 2e-45}, tile.Sigmoid: {4, 1e-38}, tile.Tanh: {4, 0}, tile.Erf: {4, 1e-44},
 	// The tail of the normal distribution is cut at -6, and its exponent is a polynomial whose terms cancel: 1e-6 of a value below 0.1.
 	tile.Gelu: {6, 8e-9},
 	// The rounding of the argument of exp, up to 89, is a relative error of the result.
@@ -31,14 +31,14 @@ var errorBounds = map[tile.Op][2]float64{
 var tested = []tile.Op{
 	tile.Add, tile.Sub, tile.Mul, tile.Div, tile.Min, tile.Max, tile.Neg, tile.Abs, tile.Relu, tile.Sqrt, tile.Recip, tile.Floor, tile.Ceil,
 	tile.RoundEven, tile.Exp, tile.Tanh, tile.Sigmoid, tile.Erf, tile.Gelu, tile.GeluTanh, tile.Silu, tile.Eq, tile.Ne, tile.Lt, tile.Le,
-	tile.Gt, tile.Ge, tile.Select, tile.RSum, tile.RMax, tile.RMin,
+	tile.Gt, tile.Ge, tile.Select, tile.RSum, tile.RMax, tile.RMin, opExpSub,
 }
 
 func makeProblem(r *rand.Rand, extents []int) *kerneltest.Problem {
 	op := tested[r.IntN(len(tested))]
 	c := call{n: extents[0] + 1}
 	c.st = step{in: &tile.Instr{Op: op, Class: tile.F32}, class: tile.F32, asize: 4}
-	binary := op.Operands() > 1
+	binary := op.Operands() > 1 || op == opExpSub
 	if binary {
 		c.st.mode = uint8(r.IntN(3))
 	}

@@ -4,170 +4,185 @@
 
 package tiled
 
-// f32_tiled_add_vv_u32_avx2 does add, 32 elements a step.
+// f32_tiled_add_vv_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_add_vv_u32_avx2(a *args)
 
-// f32_tiled_add_sv_u32_avx2 does add, 32 elements a step.
+// f32_tiled_add_sv_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_add_sv_u32_avx2(a *args)
 
-// f32_tiled_add_vs_u32_avx2 does add, 32 elements a step.
+// f32_tiled_add_vs_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_add_vs_u32_avx2(a *args)
 
-// f32_tiled_sub_vv_u32_avx2 does sub, 32 elements a step.
+// f32_tiled_sub_vv_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_sub_vv_u32_avx2(a *args)
 
-// f32_tiled_sub_sv_u32_avx2 does sub, 32 elements a step.
+// f32_tiled_sub_sv_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_sub_sv_u32_avx2(a *args)
 
-// f32_tiled_sub_vs_u32_avx2 does sub, 32 elements a step.
+// f32_tiled_sub_vs_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_sub_vs_u32_avx2(a *args)
 
-// f32_tiled_mul_vv_u32_avx2 does mul, 32 elements a step.
+// f32_tiled_mul_vv_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_mul_vv_u32_avx2(a *args)
 
-// f32_tiled_mul_sv_u32_avx2 does mul, 32 elements a step.
+// f32_tiled_mul_sv_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_mul_sv_u32_avx2(a *args)
 
-// f32_tiled_mul_vs_u32_avx2 does mul, 32 elements a step.
+// f32_tiled_mul_vs_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_mul_vs_u32_avx2(a *args)
 
-// f32_tiled_div_vv_u16_avx2 does div, 16 elements a step.
+// f32_tiled_div_vv_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_div_vv_u16_avx2(a *args)
 
-// f32_tiled_div_sv_u16_avx2 does div, 16 elements a step.
+// f32_tiled_div_sv_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_div_sv_u16_avx2(a *args)
 
-// f32_tiled_div_vs_u16_avx2 does div, 16 elements a step.
+// f32_tiled_div_vs_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_div_vs_u16_avx2(a *args)
 
-// f32_tiled_min_vv_u16_avx2 does min, 16 elements a step.
+// f32_tiled_min_vv_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_min_vv_u16_avx2(a *args)
 
-// f32_tiled_min_sv_u16_avx2 does min, 16 elements a step.
+// f32_tiled_min_sv_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_min_sv_u16_avx2(a *args)
 
-// f32_tiled_min_vs_u16_avx2 does min, 16 elements a step.
+// f32_tiled_min_vs_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_min_vs_u16_avx2(a *args)
 
-// f32_tiled_max_vv_u16_avx2 does max, 16 elements a step.
+// f32_tiled_max_vv_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_max_vv_u16_avx2(a *args)
 
-// f32_tiled_max_sv_u16_avx2 does max, 16 elements a step.
+// f32_tiled_max_sv_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_max_sv_u16_avx2(a *args)
 
-// f32_tiled_max_vs_u16_avx2 does max, 16 elements a step.
+// f32_tiled_max_vs_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_max_vs_u16_avx2(a *args)
 
-// f32_tiled_neg_u32_avx2 does neg, 32 elements a step.
+// f32_tiled_neg_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_neg_u32_avx2(a *args)
 
-// f32_tiled_abs_u32_avx2 does abs, 32 elements a step.
+// f32_tiled_abs_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_abs_u32_avx2(a *args)
 
-// f32_tiled_relu_u32_avx2 does relu, 32 elements a step.
+// f32_tiled_relu_u32_avx2 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_relu_u32_avx2(a *args)
 
-// f32_tiled_sqrt_u16_avx2 does sqrt, 16 elements a step.
+// f32_tiled_sqrt_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_sqrt_u16_avx2(a *args)
 
-// f32_tiled_recip_u16_avx2 does recip, 16 elements a step.
+// f32_tiled_recip_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_recip_u16_avx2(a *args)
 
-// f32_tiled_floor_u16_avx2 does floor, 16 elements a step.
+// f32_tiled_floor_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_floor_u16_avx2(a *args)
 
-// f32_tiled_ceil_u16_avx2 does ceil, 16 elements a step.
+// f32_tiled_ceil_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_ceil_u16_avx2(a *args)
 
-// f32_tiled_rint_u16_avx2 does rint, 16 elements a step.
+// f32_tiled_rint_u16_avx2 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_rint_u16_avx2(a *args)
 
-// f32_tiled_exp_u8_avx2 does exp, 8 elements a step.
+// f32_tiled_exp_u8_avx2 does one operation, 8 elements a step.
 //
 //go:noescape
 func f32_tiled_exp_u8_avx2(a *args)
 
-// f32_tiled_tanh_u8_avx2 does tanh, 8 elements a step.
+// f32_tiled_tanh_u8_avx2 does one operation, 8 elements a step.
 //
 //go:noescape
 func f32_tiled_tanh_u8_avx2(a *args)
 
-// f32_tiled_sigmoid_u8_avx2 does sigmoid, 8 elements a step.
+// f32_tiled_sigmoid_u8_avx2 does one operation, 8 elements a step.
 //
 //go:noescape
 func f32_tiled_sigmoid_u8_avx2(a *args)
 
-// f32_tiled_erf_u8_avx2 does erf, 8 elements a step.
+// f32_tiled_erf_u8_avx2 does one operation, 8 elements a step.
 //
 //go:noescape
 func f32_tiled_erf_u8_avx2(a *args)
 
-// f32_tiled_gelu_u8_avx2 does gelu, 8 elements a step.
+// f32_tiled_gelu_u8_avx2 does one operation, 8 elements a step.
 //
 //go:noescape
 func f32_tiled_gelu_u8_avx2(a *args)
 
-// f32_tiled_gelutanh_u8_avx2 does gelutanh, 8 elements a step.
+// f32_tiled_gelutanh_u8_avx2 does one operation, 8 elements a step.
 //
 //go:noescape
 func f32_tiled_gelutanh_u8_avx2(a *args)
 
-// f32_tiled_silu_u8_avx2 does silu, 8 elements a step.
+// f32_tiled_silu_u8_avx2 does one operation, 8 elements a step.
 //
 //go:noescape
 func f32_tiled_silu_u8_avx2(a *args)
+
+// f32_tiled_expsub_vv_u8_avx2 does one operation, 8 elements a step.
+//
+//go:noescape
+func f32_tiled_expsub_vv_u8_avx2(a *args)
+
+// f32_tiled_expsub_sv_u8_avx2 does one operation, 8 elements a step.
+//
+//go:noescape
+func f32_tiled_expsub_sv_u8_avx2(a *args)
+
+// f32_tiled_expsub_vs_u8_avx2 does one operation, 8 elements a step.
+//
+//go:noescape
+func f32_tiled_expsub_vs_u8_avx2(a *args)
 
 // f32_tiled_rsum_u32_avx2 does rsum of n elements, 32 a step.
 //

@@ -2738,6 +2738,263 @@ done:
 	VZEROUPPER
 	RET
 
+// func f32_tiled_expsub_vv_u8_avx2(a *args)
+// Requires: AVX, AVX2, FMA3
+TEXT ·f32_tiled_expsub_vv_u8_avx2(SB), $128-8
+	MOVQ a+0(FP), AX
+	MOVQ 8(AX), CX
+	MOVQ 16(AX), DX
+	MOVQ (AX), BX
+	MOVQ 32(AX), AX
+	SUBQ $0x00000008, AX
+	JL   tail
+
+one:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      (DX), Y1
+	VSUBPS       Y1, Y0, Y0
+	VMOVUPS      c42b20000<>+0(SB), Y1
+	VMINPS       Y0, Y1, Y0
+	VMOVUPS      cc2d10000<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VMULPS       c3fb8aa3b<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VMOVAPS      Y0, Y0
+	VFNMADD231PS c3f318000<>+0(SB), Y1, Y0
+	VFNMADD231PS cb95e8083<>+0(SB), Y1, Y0
+	VMOVUPS      c3ab5118c<>+0(SB), Y2
+	VFMADD213PS  c3c091d47<>+0(SB), Y0, Y2
+	VFMADD213PS  c3d2aac7b<>+0(SB), Y0, Y2
+	VFMADD213PS  c3e2aaa48<>+0(SB), Y0, Y2
+	VFMADD213PS  c3efffffe<>+0(SB), Y0, Y2
+	VFMADD213PS  c3f800000<>+0(SB), Y0, Y2
+	VFMADD213PS  c3f800000<>+0(SB), Y0, Y2
+	VCVTPS2DQ    Y1, Y0
+	VPSRAD       $0x01, Y0, Y1
+	VPSUBD       Y1, Y0, Y0
+	VPADDD       c0000007f<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VPADDD       c0000007f<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (BX)
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+	SUBQ         $0x00000008, AX
+	JGE          one
+
+tail:
+	ADDQ         $0x00000008, AX
+	JZ           done
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     lane<>+0(SB), Y0, Y0
+	VMASKMOVPS   (CX), Y0, Y1
+	VMASKMOVPS   (DX), Y0, Y2
+	VSUBPS       Y2, Y1, Y1
+	VMOVUPS      c42b20000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMOVUPS      cc2d10000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       c3fb8aa3b<>+0(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS c3f318000<>+0(SB), Y2, Y1
+	VFNMADD231PS cb95e8083<>+0(SB), Y2, Y1
+	VMOVUPS      c3ab5118c<>+0(SB), Y3
+	VFMADD213PS  c3c091d47<>+0(SB), Y1, Y3
+	VFMADD213PS  c3d2aac7b<>+0(SB), Y1, Y3
+	VFMADD213PS  c3e2aaa48<>+0(SB), Y1, Y3
+	VFMADD213PS  c3efffffe<>+0(SB), Y1, Y3
+	VFMADD213PS  c3f800000<>+0(SB), Y1, Y3
+	VFMADD213PS  c3f800000<>+0(SB), Y1, Y3
+	VCVTPS2DQ    Y2, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPADDD       c0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y2
+	VPADDD       c0000007f<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (BX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32_tiled_expsub_sv_u8_avx2(a *args)
+// Requires: AVX, AVX2, FMA3
+TEXT ·f32_tiled_expsub_sv_u8_avx2(SB), $128-8
+	MOVQ         a+0(FP), AX
+	MOVQ         8(AX), CX
+	VBROADCASTSS (CX), Y0
+	MOVQ         16(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         32(AX), AX
+	SUBQ         $0x00000008, AX
+	JL           tail
+
+one:
+	VMOVUPS      (CX), Y1
+	VSUBPS       Y1, Y0, Y1
+	VMOVUPS      c42b20000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMOVUPS      cc2d10000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       c3fb8aa3b<>+0(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS c3f318000<>+0(SB), Y2, Y1
+	VFNMADD231PS cb95e8083<>+0(SB), Y2, Y1
+	VMOVUPS      c3ab5118c<>+0(SB), Y3
+	VFMADD213PS  c3c091d47<>+0(SB), Y1, Y3
+	VFMADD213PS  c3d2aac7b<>+0(SB), Y1, Y3
+	VFMADD213PS  c3e2aaa48<>+0(SB), Y1, Y3
+	VFMADD213PS  c3efffffe<>+0(SB), Y1, Y3
+	VFMADD213PS  c3f800000<>+0(SB), Y1, Y3
+	VFMADD213PS  c3f800000<>+0(SB), Y1, Y3
+	VCVTPS2DQ    Y2, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPADDD       c0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y2
+	VPADDD       c0000007f<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      Y1, (DX)
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000020, DX
+	SUBQ         $0x00000008, AX
+	JGE          one
+
+tail:
+	ADDQ         $0x00000008, AX
+	JZ           done
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     lane<>+0(SB), Y1, Y1
+	VMASKMOVPS   (CX), Y1, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVUPS      c42b20000<>+0(SB), Y2
+	VMINPS       Y0, Y2, Y0
+	VMOVUPS      cc2d10000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       c3fb8aa3b<>+0(SB), Y0, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VMOVAPS      Y0, Y0
+	VFNMADD231PS c3f318000<>+0(SB), Y2, Y0
+	VFNMADD231PS cb95e8083<>+0(SB), Y2, Y0
+	VMOVUPS      c3ab5118c<>+0(SB), Y3
+	VFMADD213PS  c3c091d47<>+0(SB), Y0, Y3
+	VFMADD213PS  c3d2aac7b<>+0(SB), Y0, Y3
+	VFMADD213PS  c3e2aaa48<>+0(SB), Y0, Y3
+	VFMADD213PS  c3efffffe<>+0(SB), Y0, Y3
+	VFMADD213PS  c3f800000<>+0(SB), Y0, Y3
+	VFMADD213PS  c3f800000<>+0(SB), Y0, Y3
+	VCVTPS2DQ    Y2, Y0
+	VPSRAD       $0x01, Y0, Y2
+	VPSUBD       Y2, Y0, Y0
+	VPADDD       c0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y2
+	VPADDD       c0000007f<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y2, Y0
+	VMASKMOVPS   Y0, Y1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func f32_tiled_expsub_vs_u8_avx2(a *args)
+// Requires: AVX, AVX2, FMA3
+TEXT ·f32_tiled_expsub_vs_u8_avx2(SB), $128-8
+	MOVQ         a+0(FP), AX
+	MOVQ         8(AX), CX
+	MOVQ         16(AX), DX
+	VBROADCASTSS (DX), Y0
+	MOVQ         (AX), DX
+	MOVQ         32(AX), AX
+	SUBQ         $0x00000008, AX
+	JL           tail
+
+one:
+	VMOVUPS      (CX), Y1
+	VSUBPS       Y0, Y1, Y1
+	VMOVUPS      c42b20000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMOVUPS      cc2d10000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       c3fb8aa3b<>+0(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS c3f318000<>+0(SB), Y2, Y1
+	VFNMADD231PS cb95e8083<>+0(SB), Y2, Y1
+	VMOVUPS      c3ab5118c<>+0(SB), Y3
+	VFMADD213PS  c3c091d47<>+0(SB), Y1, Y3
+	VFMADD213PS  c3d2aac7b<>+0(SB), Y1, Y3
+	VFMADD213PS  c3e2aaa48<>+0(SB), Y1, Y3
+	VFMADD213PS  c3efffffe<>+0(SB), Y1, Y3
+	VFMADD213PS  c3f800000<>+0(SB), Y1, Y3
+	VFMADD213PS  c3f800000<>+0(SB), Y1, Y3
+	VCVTPS2DQ    Y2, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPADDD       c0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y2
+	VPADDD       c0000007f<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      Y1, (DX)
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000020, DX
+	SUBQ         $0x00000008, AX
+	JGE          one
+
+tail:
+	ADDQ         $0x00000008, AX
+	JZ           done
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     lane<>+0(SB), Y1, Y1
+	VMASKMOVPS   (CX), Y1, Y2
+	VSUBPS       Y0, Y2, Y0
+	VMOVUPS      c42b20000<>+0(SB), Y2
+	VMINPS       Y0, Y2, Y0
+	VMOVUPS      cc2d10000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       c3fb8aa3b<>+0(SB), Y0, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VMOVAPS      Y0, Y0
+	VFNMADD231PS c3f318000<>+0(SB), Y2, Y0
+	VFNMADD231PS cb95e8083<>+0(SB), Y2, Y0
+	VMOVUPS      c3ab5118c<>+0(SB), Y3
+	VFMADD213PS  c3c091d47<>+0(SB), Y0, Y3
+	VFMADD213PS  c3d2aac7b<>+0(SB), Y0, Y3
+	VFMADD213PS  c3e2aaa48<>+0(SB), Y0, Y3
+	VFMADD213PS  c3efffffe<>+0(SB), Y0, Y3
+	VFMADD213PS  c3f800000<>+0(SB), Y0, Y3
+	VFMADD213PS  c3f800000<>+0(SB), Y0, Y3
+	VCVTPS2DQ    Y2, Y0
+	VPSRAD       $0x01, Y0, Y2
+	VPSUBD       Y2, Y0, Y0
+	VPADDD       c0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y2
+	VPADDD       c0000007f<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y2, Y0
+	VMASKMOVPS   Y0, Y1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
 // func f32_tiled_rsum_u32_avx2(a *args)
 // Requires: AVX, AVX2
 TEXT ·f32_tiled_rsum_u32_avx2(SB), $128-8

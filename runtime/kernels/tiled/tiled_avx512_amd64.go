@@ -4,277 +4,292 @@
 
 package tiled
 
-// f32_tiled_add_vv_u64_avx512 does add, 64 elements a step.
+// f32_tiled_add_vv_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_add_vv_u64_avx512(a *args)
 
-// f32_tiled_add_sv_u64_avx512 does add, 64 elements a step.
+// f32_tiled_add_sv_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_add_sv_u64_avx512(a *args)
 
-// f32_tiled_add_vs_u64_avx512 does add, 64 elements a step.
+// f32_tiled_add_vs_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_add_vs_u64_avx512(a *args)
 
-// f32_tiled_sub_vv_u64_avx512 does sub, 64 elements a step.
+// f32_tiled_sub_vv_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_sub_vv_u64_avx512(a *args)
 
-// f32_tiled_sub_sv_u64_avx512 does sub, 64 elements a step.
+// f32_tiled_sub_sv_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_sub_sv_u64_avx512(a *args)
 
-// f32_tiled_sub_vs_u64_avx512 does sub, 64 elements a step.
+// f32_tiled_sub_vs_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_sub_vs_u64_avx512(a *args)
 
-// f32_tiled_mul_vv_u64_avx512 does mul, 64 elements a step.
+// f32_tiled_mul_vv_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_mul_vv_u64_avx512(a *args)
 
-// f32_tiled_mul_sv_u64_avx512 does mul, 64 elements a step.
+// f32_tiled_mul_sv_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_mul_sv_u64_avx512(a *args)
 
-// f32_tiled_mul_vs_u64_avx512 does mul, 64 elements a step.
+// f32_tiled_mul_vs_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_mul_vs_u64_avx512(a *args)
 
-// f32_tiled_div_vv_u32_avx512 does div, 32 elements a step.
+// f32_tiled_div_vv_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_div_vv_u32_avx512(a *args)
 
-// f32_tiled_div_sv_u32_avx512 does div, 32 elements a step.
+// f32_tiled_div_sv_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_div_sv_u32_avx512(a *args)
 
-// f32_tiled_div_vs_u32_avx512 does div, 32 elements a step.
+// f32_tiled_div_vs_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_div_vs_u32_avx512(a *args)
 
-// f32_tiled_min_vv_u32_avx512 does min, 32 elements a step.
+// f32_tiled_min_vv_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_min_vv_u32_avx512(a *args)
 
-// f32_tiled_min_sv_u32_avx512 does min, 32 elements a step.
+// f32_tiled_min_sv_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_min_sv_u32_avx512(a *args)
 
-// f32_tiled_min_vs_u32_avx512 does min, 32 elements a step.
+// f32_tiled_min_vs_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_min_vs_u32_avx512(a *args)
 
-// f32_tiled_max_vv_u32_avx512 does max, 32 elements a step.
+// f32_tiled_max_vv_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_max_vv_u32_avx512(a *args)
 
-// f32_tiled_max_sv_u32_avx512 does max, 32 elements a step.
+// f32_tiled_max_sv_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_max_sv_u32_avx512(a *args)
 
-// f32_tiled_max_vs_u32_avx512 does max, 32 elements a step.
+// f32_tiled_max_vs_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_max_vs_u32_avx512(a *args)
 
-// f32_tiled_neg_u64_avx512 does neg, 64 elements a step.
+// f32_tiled_neg_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_neg_u64_avx512(a *args)
 
-// f32_tiled_abs_u64_avx512 does abs, 64 elements a step.
+// f32_tiled_abs_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_abs_u64_avx512(a *args)
 
-// f32_tiled_relu_u64_avx512 does relu, 64 elements a step.
+// f32_tiled_relu_u64_avx512 does one operation, 64 elements a step.
 //
 //go:noescape
 func f32_tiled_relu_u64_avx512(a *args)
 
-// f32_tiled_sqrt_u32_avx512 does sqrt, 32 elements a step.
+// f32_tiled_sqrt_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_sqrt_u32_avx512(a *args)
 
-// f32_tiled_recip_u32_avx512 does recip, 32 elements a step.
+// f32_tiled_recip_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_recip_u32_avx512(a *args)
 
-// f32_tiled_floor_u32_avx512 does floor, 32 elements a step.
+// f32_tiled_floor_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_floor_u32_avx512(a *args)
 
-// f32_tiled_ceil_u32_avx512 does ceil, 32 elements a step.
+// f32_tiled_ceil_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_ceil_u32_avx512(a *args)
 
-// f32_tiled_rint_u32_avx512 does rint, 32 elements a step.
+// f32_tiled_rint_u32_avx512 does one operation, 32 elements a step.
 //
 //go:noescape
 func f32_tiled_rint_u32_avx512(a *args)
 
-// f32_tiled_exp_u16_avx512 does exp, 16 elements a step.
+// f32_tiled_exp_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_exp_u16_avx512(a *args)
 
-// f32_tiled_tanh_u16_avx512 does tanh, 16 elements a step.
+// f32_tiled_tanh_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_tanh_u16_avx512(a *args)
 
-// f32_tiled_sigmoid_u16_avx512 does sigmoid, 16 elements a step.
+// f32_tiled_sigmoid_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_sigmoid_u16_avx512(a *args)
 
-// f32_tiled_erf_u16_avx512 does erf, 16 elements a step.
+// f32_tiled_erf_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_erf_u16_avx512(a *args)
 
-// f32_tiled_gelu_u16_avx512 does gelu, 16 elements a step.
+// f32_tiled_gelu_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_gelu_u16_avx512(a *args)
 
-// f32_tiled_gelutanh_u16_avx512 does gelutanh, 16 elements a step.
+// f32_tiled_gelutanh_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_gelutanh_u16_avx512(a *args)
 
-// f32_tiled_silu_u16_avx512 does silu, 16 elements a step.
+// f32_tiled_silu_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_silu_u16_avx512(a *args)
 
-// f32_tiled_eq_vv_u16_avx512 does eq, 16 elements a step.
+// f32_tiled_expsub_vv_u16_avx512 does one operation, 16 elements a step.
+//
+//go:noescape
+func f32_tiled_expsub_vv_u16_avx512(a *args)
+
+// f32_tiled_expsub_sv_u16_avx512 does one operation, 16 elements a step.
+//
+//go:noescape
+func f32_tiled_expsub_sv_u16_avx512(a *args)
+
+// f32_tiled_expsub_vs_u16_avx512 does one operation, 16 elements a step.
+//
+//go:noescape
+func f32_tiled_expsub_vs_u16_avx512(a *args)
+
+// f32_tiled_eq_vv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_eq_vv_u16_avx512(a *args)
 
-// f32_tiled_eq_sv_u16_avx512 does eq, 16 elements a step.
+// f32_tiled_eq_sv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_eq_sv_u16_avx512(a *args)
 
-// f32_tiled_eq_vs_u16_avx512 does eq, 16 elements a step.
+// f32_tiled_eq_vs_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_eq_vs_u16_avx512(a *args)
 
-// f32_tiled_ne_vv_u16_avx512 does ne, 16 elements a step.
+// f32_tiled_ne_vv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_ne_vv_u16_avx512(a *args)
 
-// f32_tiled_ne_sv_u16_avx512 does ne, 16 elements a step.
+// f32_tiled_ne_sv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_ne_sv_u16_avx512(a *args)
 
-// f32_tiled_ne_vs_u16_avx512 does ne, 16 elements a step.
+// f32_tiled_ne_vs_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_ne_vs_u16_avx512(a *args)
 
-// f32_tiled_lt_vv_u16_avx512 does lt, 16 elements a step.
+// f32_tiled_lt_vv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_lt_vv_u16_avx512(a *args)
 
-// f32_tiled_lt_sv_u16_avx512 does lt, 16 elements a step.
+// f32_tiled_lt_sv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_lt_sv_u16_avx512(a *args)
 
-// f32_tiled_lt_vs_u16_avx512 does lt, 16 elements a step.
+// f32_tiled_lt_vs_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_lt_vs_u16_avx512(a *args)
 
-// f32_tiled_le_vv_u16_avx512 does le, 16 elements a step.
+// f32_tiled_le_vv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_le_vv_u16_avx512(a *args)
 
-// f32_tiled_le_sv_u16_avx512 does le, 16 elements a step.
+// f32_tiled_le_sv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_le_sv_u16_avx512(a *args)
 
-// f32_tiled_le_vs_u16_avx512 does le, 16 elements a step.
+// f32_tiled_le_vs_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_le_vs_u16_avx512(a *args)
 
-// f32_tiled_gt_vv_u16_avx512 does gt, 16 elements a step.
+// f32_tiled_gt_vv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_gt_vv_u16_avx512(a *args)
 
-// f32_tiled_gt_sv_u16_avx512 does gt, 16 elements a step.
+// f32_tiled_gt_sv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_gt_sv_u16_avx512(a *args)
 
-// f32_tiled_gt_vs_u16_avx512 does gt, 16 elements a step.
+// f32_tiled_gt_vs_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_gt_vs_u16_avx512(a *args)
 
-// f32_tiled_ge_vv_u16_avx512 does ge, 16 elements a step.
+// f32_tiled_ge_vv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_ge_vv_u16_avx512(a *args)
 
-// f32_tiled_ge_sv_u16_avx512 does ge, 16 elements a step.
+// f32_tiled_ge_sv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_ge_sv_u16_avx512(a *args)
 
-// f32_tiled_ge_vs_u16_avx512 does ge, 16 elements a step.
+// f32_tiled_ge_vs_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_ge_vs_u16_avx512(a *args)
 
-// f32_tiled_select_vv_u16_avx512 does select, 16 elements a step.
+// f32_tiled_select_vv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_select_vv_u16_avx512(a *args)
 
-// f32_tiled_select_sv_u16_avx512 does select, 16 elements a step.
+// f32_tiled_select_sv_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_select_sv_u16_avx512(a *args)
 
-// f32_tiled_select_vs_u16_avx512 does select, 16 elements a step.
+// f32_tiled_select_vs_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_select_vs_u16_avx512(a *args)
 
-// f32_tiled_select_ss_u16_avx512 does select, 16 elements a step.
+// f32_tiled_select_ss_u16_avx512 does one operation, 16 elements a step.
 //
 //go:noescape
 func f32_tiled_select_ss_u16_avx512(a *args)
