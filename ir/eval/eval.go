@@ -135,7 +135,7 @@ type Options struct {
 }
 
 // Eval evaluates a function. Symbols are bound from the shapes of the inputs and checked against their ranges
-// and the module's guards. Results may share memory with inputs and constants.
+// and the module's guards; one element of any rank is accepted for a scalar. Results may share memory with inputs and constants.
 func (e *Evaluator) Eval(ctx context.Context, m *ir.Module, fn *ir.Func, inputs []Value, opts Options) ([]Value, error) {
 	f := e.frame(ctx, m, opts)
 	if len(inputs) != len(fn.Body.Params) {
@@ -156,6 +156,7 @@ func (e *Evaluator) Eval(ctx context.Context, m *ir.Module, fn *ir.Func, inputs 
 			inputs[i] = Of(&s)
 		}
 	}
+	inputs = scalars(fn.Body.Params, inputs)
 	if err := f.bindParams(fn.Body.Params, inputs, names); err != nil {
 		return nil, &ir.Error{Kind: ir.ErrShape, Err: err}
 	}
@@ -163,6 +164,19 @@ func (e *Evaluator) Eval(ctx context.Context, m *ir.Module, fn *ir.Func, inputs 
 		return nil, &ir.Error{Kind: ir.ErrShape, Err: err}
 	}
 	return f.region(fn.Body, inputs)
+}
+
+// scalars takes tensors of one element for scalars, as models exported with such inputs expect.
+func scalars(params []*ir.Value, in []Value) []Value {
+	out := append([]Value(nil), in...)
+	for i, p := range params {
+		if t := in[i].Tensor; t != nil && p.Type.Kind == ir.Tensor && p.Rank() == 0 && len(t.Shape) > 0 && t.Len() == 1 {
+			c := *t
+			c.Shape = nil
+			out[i] = Of(&c)
+		}
+	}
+	return out
 }
 
 // run is what the frames of one evaluation share.

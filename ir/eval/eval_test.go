@@ -181,7 +181,11 @@ func main(%c: bool[], %x: f32[B]) -> f32[late1] {
 		cond bool
 		want *tensor.Tensor
 	}{{true, f32([]int{3}, -1, -2, -3)}, {false, f32([]int{2}, 5, 6)}} {
-		got, err := e.Eval(context.Background(), m, m.Main(), Tensors(truthOf(c.cond), f32([]int{3}, 1, 2, 3)), Options{})
+		cond := truthOf(c.cond)
+		if c.cond {
+			cond.Shape = []int{1} // goes for a scalar
+		}
+		got, err := e.Eval(context.Background(), m, m.Main(), Tensors(cond, f32([]int{3}, 1, 2, 3)), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

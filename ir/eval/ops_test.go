@@ -29,7 +29,10 @@ func TestOperatorsAgree(t *testing.T) {
 	e := New(table)
 	for _, d := range table.Defs() {
 		if d.Sig.Regions != nil {
-			continue // cases have no regions: see TestControlFlow
+			continue // cases have no regions: see TestBranch and TestLoop
+		}
+		if d.Name == "fail" {
+			continue // it never has a result
 		}
 		t.Run(d.Name, func(t *testing.T) {
 			if d.Cases == nil {

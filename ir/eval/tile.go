@@ -53,13 +53,19 @@ type io struct {
 	acc    *reg
 }
 
-// exec interprets a program one instruction after the other, each at all points.
+// exec interprets a program one instruction after the other, each at all points. The result of each is
+// computed in float64 and, in class f32, rounded to it: where a program decides (rounds, compares), it decides as kernels do.
 func exec(p *tile.Program, x *io) error {
 	regs := make([]*reg, len(p.Code))
 	for i := range p.Code {
 		r, err := step(&p.Code[i], regs, x)
 		if err != nil {
 			return fmt.Errorf("tile instruction %d (%v): %w", i, p.Code[i].Op, err)
+		}
+		if r != nil && r.class == tile.F32 {
+			for k, v := range r.f {
+				r.f[k] = float64(float32(v))
+			}
 		}
 		regs[i] = r
 	}
@@ -237,9 +243,7 @@ func convert(c tile.Class, a *reg) *reg {
 	for i := 0; i < a.len(); i++ {
 		switch {
 		case a.float() && r.float():
-			if r.f[i] = a.f[i]; c == tile.F32 {
-				r.f[i] = float64(float32(a.f[i]))
-			}
+			r.f[i] = a.f[i]
 		case r.float():
 			r.f[i] = float64(a.i[i])
 		case a.float() && c == tile.Mask:
@@ -377,7 +381,10 @@ var floatBinary = map[tile.Op]func(x, y float64) float64{
 	tile.Fmod: math.Mod, tile.Pow: math.Pow, tile.Min: smaller[float64], tile.Max: larger[float64],
 	tile.Mod: func(x, y float64) float64 {
 		r := math.Mod(x, y)
-		if r != 0 && (r < 0) != (y < 0) {
+		switch {
+		case r == 0:
+			r = math.Copysign(0, y)
+		case (r < 0) != (y < 0):
 			r += y
 		}
 		return r

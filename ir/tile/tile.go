@@ -103,7 +103,7 @@ const (
 	Sub
 	Mul
 	Div  // i64: towards zero; division by zero gives 0
-	Mod  // sign of the divisor
+	Mod  // sign of the divisor, that of a zero too
 	Fmod // sign of the dividend
 	Pow
 	Min // NaN if either is
