@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/llmc-go/llmc/codegen/driver"
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/dtype"
-	"github.com/llmc-go/llmc/ir/ops"
+	"github.com/llmc-go/llmc/ir/host/std"
 	"github.com/llmc-go/llmc/runtime/exec"
 	"github.com/llmc-go/llmc/runtime/program"
 )
@@ -90,14 +89,10 @@ func OpenContext(ctx context.Context, path string, o Options) (*Model, error) {
 }
 
 func load(p *program.Program, free func() error, o Options) (*Model, error) {
-	table, err := ops.Table()
-	if err != nil {
-		return nil, err
-	}
 	if len(p.Entries) == 0 {
 		return nil, fmt.Errorf("%w: a program without entries", ErrMalformed)
 	}
-	m, err := exec.Load(p, exec.Options{Workers: o.Threads, Tier: o.Tier, MaxMemory: o.MaxMemory, Host: driver.HostFunctions(table)})
+	m, err := exec.Load(p, exec.Options{Workers: o.Threads, Tier: o.Tier, MaxMemory: o.MaxMemory, Host: std.All()})
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +57,7 @@ that times several engines in turn.`,
 	}
 	fl := c.Flags()
 	f.run.model.addOpening(c)
-	fl.StringSliceVar(&f.threads, "threads", []string{strconv.Itoa(runtime.GOMAXPROCS(0))}, "numbers of processors, one measurement each")
+	fl.StringSliceVar(&f.threads, "threads", []string{"0"}, "numbers of processors, one measurement each; 0 is all")
 	fl.StringArrayVarP(&f.run.inputs, "input", "i", nil, "NAME=VALUE, as for llmc run")
 	fl.StringVar(&f.data, "data", "", "folder of input_K.pb")
 	fl.Uint64Var(&f.run.seed, "seed", 1, "of inputs that are made up")
@@ -89,8 +88,8 @@ func parseThreads(l []string) ([]int, error) {
 	var out []int
 	for _, s := range l {
 		n, err := strconv.Atoi(strings.TrimSpace(s))
-		if err != nil || n < 1 || n > 1024 {
-			return nil, usagef("--threads: want numbers from 1, got %q", s)
+		if err != nil || n < 0 || n > 1024 {
+			return nil, usagef("--threads: want numbers, got %q", s)
 		}
 		out = append(out, n)
 	}
@@ -187,7 +186,7 @@ func measure(ctx context.Context, l *loaded, inputs llmc.Tensors, n int, f *benc
 		}
 	}
 	slices.Sort(times)
-	m := &measurement{Threads: n, Runs: len(times), Min: times[0], Median: times[len(times)/2], P90: times[min(len(times)-1, len(times)*9/10)],
+	m := &measurement{Threads: model.Threads(), Runs: len(times), Min: times[0], Median: times[len(times)/2], P90: times[min(len(times)-1, len(times)*9/10)],
 		Arena: s.ArenaBytes(), Weights: weightBytes(model.Program()), Tier: model.Tier()}
 	s.Describe(func(st exec.StepInfo) {
 		if st.FLOP <= math.MaxInt64-m.FLOP {

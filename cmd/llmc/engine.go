@@ -12,6 +12,7 @@ import (
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/eval"
 	"github.com/llmc-go/llmc/ir/host"
+	"github.com/llmc-go/llmc/ir/host/std"
 	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/runtime/exec"
 )
@@ -82,7 +83,7 @@ func (c *caseModel) ready(ctx context.Context, open driver.OpenOptions) error {
 	if err != nil {
 		return err
 	}
-	c.model, err = exec.Load(res.Program, exec.Options{Workers: c.e.threads, Tier: c.e.tier, MaxMemory: c.e.memory, Host: driver.HostFunctions(src.Table)})
+	c.model, err = exec.Load(res.Program, exec.Options{Workers: c.e.threads, Tier: c.e.tier, MaxMemory: c.e.memory, Host: std.All()})
 	if err != nil {
 		return err
 	}

@@ -288,14 +288,14 @@ type ranked struct {
 	Label string  `json:"label,omitempty"`
 }
 
-// top writes the k largest values along the last axis, for every row.
+// top writes the k largest values along the last axis of more than one, for every row.
 func (a *app) top(t *tensor.Tensor, k int, labels []string) error {
 	if t.Str != nil || t.Elem.IsComplex() || t.Len() == 0 {
 		return usagef("--top: the output is %v%v", t.Elem, t.Shape)
 	}
-	n := t.Len()
-	if len(t.Shape) > 0 {
-		n = t.Shape[len(t.Shape)-1]
+	n := 1 // of the last axis that is longer than 1, which may be followed by such as are not
+	for i := len(t.Shape) - 1; i >= 0 && n == 1; i-- {
+		n = t.Shape[i]
 	}
 	var list []ranked
 	for row := range t.Len() / n {

@@ -44,7 +44,7 @@ the time. Exit code 0 means that no case failed, 1 that one did, 66 that a PATH 
 		RunE: func(cmd *cobra.Command, args []string) error { return a.test(cmd.Context(), f, args) },
 	}
 	fl := c.Flags()
-	fl.IntVarP(&f.jobs, "jobs", "j", runtime.NumCPU(), "cases that run at once")
+	fl.IntVarP(&f.jobs, "jobs", "j", 0, "cases that run at once; 0 is one for each processor")
 	fl.StringVar(&f.run, "run", "", "run the cases whose name matches this regular expression")
 	fl.DurationVar(&f.timeout, "timeout", 10*time.Minute, "time for one case; 0 is no limit")
 	fl.StringVar(&f.engine, "engine", "compiled", "compiled, or eval: the reference evaluator")
@@ -70,8 +70,11 @@ func (a *app) test(ctx context.Context, f testFlags, paths []string) error {
 	if f.engine != "compiled" && f.engine != "eval" {
 		return usagef("--engine: want compiled or eval, got %q", f.engine)
 	}
-	if f.jobs < 1 {
-		return usagef("-j: want 1 or more, got %d", f.jobs)
+	switch {
+	case f.jobs < 0:
+		return usagef("-j: want a number, got %d", f.jobs)
+	case f.jobs == 0:
+		f.jobs = runtime.GOMAXPROCS(0)
 	}
 	suite, err := testcase.Find(paths...)
 	if err != nil {
