@@ -16,6 +16,7 @@ import (
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/eval"
+	"github.com/llmc-go/llmc/ir/host/std"
 	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/passes/pass"
 	"github.com/llmc-go/llmc/passes/pipeline"
@@ -130,7 +131,7 @@ func compileModel(t *testing.T, l *loaded, o Options) (*Source, *program.Program
 
 func session(t *testing.T, src *Source, p *program.Program, tier string, workers int) *exec.Session {
 	t.Helper()
-	m, err := exec.Load(p, exec.Options{Workers: workers, Tier: tier, Host: HostFunctions(src.Table)})
+	m, err := exec.Load(p, exec.Options{Workers: workers, Tier: tier, Host: std.All()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package driver
 import (
 	"github.com/llmc-go/llmc/ir/anchor"
 	"github.com/llmc-go/llmc/ir/dtype"
-	"github.com/llmc-go/llmc/ir/host"
 	"github.com/llmc-go/llmc/ir/op"
 )
 
@@ -24,17 +23,4 @@ func CPU() *op.Target {
 		{Anchor: anchor.Window, In: products, Out: elems},
 		{Anchor: anchor.Attend, In: products | op.Bool, Out: elems},
 	}}
-}
-
-// HostFunctions lists the functions that host steps of compiled programs may call.
-func HostFunctions(t *op.Table) []host.Fn {
-	var l []host.Fn
-	seen := map[string]bool{}
-	for _, d := range t.Defs() {
-		if d.Host.Run != nil && !seen[d.Host.Name] {
-			seen[d.Host.Name] = true
-			l = append(l, d.Host)
-		}
-	}
-	return l
 }

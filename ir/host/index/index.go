@@ -11,8 +11,10 @@ import (
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
-// Fns lists the functions of this package.
-var Fns = []host.Fn{GatherElements, GatherND, ScatterElements, ScatterND, TopK, NonZero, Range, Trilu, Pad, OneHot, CumSum, Compress, NonMaxSuppression}
+// All lists the functions of this package.
+func All() []host.Fn {
+	return []host.Fn{GatherElements, GatherND, ScatterElements, ScatterND, TopK, NonZero, Range, Trilu, Pad, OneHot, CumSum, Compress, NonMaxSuppression}
+}
 
 // mover copies single elements from src to dst, which have one element type.
 func mover(dst, src *tensor.Tensor) func(to, from int) {

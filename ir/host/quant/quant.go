@@ -10,8 +10,10 @@ import (
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
-// Fns lists the functions of this package.
-var Fns = []host.Fn{Quantize, Dequantize, MatMulInteger, QLinearMatMul}
+// All lists the functions of this package.
+func All() []host.Fn {
+	return []host.Fn{Quantize, Dequantize, MatMulInteger, QLinearMatMul}
+}
 
 // Quantize is y = saturate(round_even(x / scale) + zero_point), or for floating-point results y = cast(x / scale).
 // Operands x, scale, zero_point?; the attributes axis and block_size say which scale belongs to which element,

@@ -10,8 +10,10 @@ import (
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
-// Fns lists the functions of this package.
-var Fns = []host.Fn{RNN, GRU, LSTM}
+// All lists the functions of this package.
+func All() []host.Fn {
+	return []host.Fn{RNN, GRU, LSTM}
+}
 
 // RNN is h' = f(W x + R h + Wb + Rb). Operands x [seq, batch, in], w [dirs, hidden, in], r [dirs, hidden, hidden], b? [dirs,
 // 2*hidden], sequence_lens? [batch], initial_h? [dirs, batch, hidden]; results y [seq, dirs, batch, hidden] and y_h

@@ -8,8 +8,10 @@ import (
 	"github.com/llmc-go/llmc/ir/host"
 )
 
-// Fns lists the functions of this package.
-var Fns = []host.Fn{Conv, ConvTranspose, ConvInteger, QLinearConv, MaxPool, MaxPoolIndices, AveragePool, LpPool, MaxUnpool, Resize}
+// All lists the functions of this package.
+func All() []host.Fn {
+	return []host.Fn{Conv, ConvTranspose, ConvInteger, QLinearConv, MaxPool, MaxPoolIndices, AveragePool, LpPool, MaxUnpool, Resize}
+}
 
 // window is the geometry of a sliding window: one entry a spatial axis.
 type window struct {

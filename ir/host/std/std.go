@@ -1,0 +1,29 @@
+// Package std is every host function without heavy dependencies: what a program that runs compiled models
+// usually links.
+package std
+
+import (
+	"github.com/llmc-go/llmc/ir/host"
+	"github.com/llmc-go/llmc/ir/host/control"
+	"github.com/llmc-go/llmc/ir/host/elementwise"
+	"github.com/llmc-go/llmc/ir/host/index"
+	"github.com/llmc-go/llmc/ir/host/linear"
+	"github.com/llmc-go/llmc/ir/host/movement"
+	"github.com/llmc-go/llmc/ir/host/norm"
+	"github.com/llmc-go/llmc/ir/host/quant"
+	"github.com/llmc-go/llmc/ir/host/recurrent"
+	"github.com/llmc-go/llmc/ir/host/reduce"
+	"github.com/llmc-go/llmc/ir/host/spatial"
+)
+
+// All lists the functions.
+func All() []host.Fn {
+	var l []host.Fn
+	for _, f := range [][]host.Fn{
+		control.All(), elementwise.All(), index.All(), linear.All(), movement.All(), norm.All(),
+		quant.All(), recurrent.All(), reduce.All(), spatial.All(),
+	} {
+		l = append(l, f...)
+	}
+	return l
+}
