@@ -47,7 +47,14 @@ func (b *Budget) Take(n int64) error {
 // NewCall prepares a call. outs has an entry per result: a tensor whose storage the result must fill, where
 // its shape is known already, or nil. types are the element types of the results.
 func NewCall(in []*tensor.Tensor, attrs attr.List, outs []*tensor.Tensor, types []dtype.Type, budget *Budget) *Call {
-	return &Call{In: in, Attrs: attrs, outs: append([]*tensor.Tensor(nil), outs...), types: types, budget: budget}
+	c := &Call{}
+	c.Reset(in, attrs, outs, types, budget)
+	return c
+}
+
+// Reset prepares a call again, so that one that runs often is allocated once.
+func (c *Call) Reset(in []*tensor.Tensor, attrs attr.List, outs []*tensor.Tensor, types []dtype.Type, budget *Budget) {
+	*c = Call{In: in, Attrs: attrs, outs: append(c.outs[:0], outs...), types: types, budget: budget}
 }
 
 // NumOut is the number of results.

@@ -22,6 +22,8 @@ type hostStep struct {
 	out   []*tensor.Tensor
 	types []dtype.Type
 	attrs attr.List
+	call  host.Call
+	outs  []*tensor.Tensor // storage that the function fills, where its size is known
 }
 
 func newHostStep(s *Session, b *program.Body, st *program.Step) runner {
@@ -96,7 +98,11 @@ func (h *hostStep) run(f *frame, _ context.Context) error {
 			f.view(t, &h.st.In[h.use[i]])
 		}
 	}
-	outs := make([]*tensor.Tensor, len(h.out))
+	if h.outs == nil {
+		h.outs = make([]*tensor.Tensor, len(h.out))
+	}
+	outs := h.outs
+	clear(outs)
 	for i, t := range h.out {
 		u := &h.st.Out[i]
 		if f.shape(t, u.Shape) && f.bufs[u.Buf].ptr != nil {
@@ -110,7 +116,8 @@ func (h *hostStep) run(f *frame, _ context.Context) error {
 	} else {
 		budget = nil
 	}
-	call := host.NewCall(h.in, h.attrs, outs, h.types, budget)
+	call := &h.call
+	call.Reset(h.in, h.attrs, outs, h.types, budget)
 	if err := h.fn.Run(call); err != nil {
 		return err
 	}
