@@ -27,6 +27,7 @@ type Options struct {
 	MaxMemory int64            // bytes of activations that one session may hold; 0 is no bound
 	Tier      string           // use no more of the processor than this tier has: ref, avx2, avx512 ...; "" is all
 	Dims      map[string]int64 // values of symbolic dimensions, fixed when compiling
+	Shapes    map[string][]int // whole shapes of inputs, by name: for models that have no symbolic form
 	States    []string         // past=present pairs of names, with *, that become states; "auto" finds them
 }
 
