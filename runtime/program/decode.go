@@ -178,6 +178,8 @@ func decodeStep(s *fb.Step) Step {
 		Op:      string(s.Op()),
 		Is:      readTexts(s.IsLength(), s.Is),
 		Locs:    readTexts(s.LocsLength(), s.Locs),
+		Moves:   s.Moves(),
+		Masked:  s.Masked(),
 	}
 	if w := s.Window(nil); w != nil {
 		st.Window = &anchor.WindowAttr{Combine: anchor.Combine(w.Combine()), Groups: int(w.Groups()), Kernel: readInts(w.KernelLength(), w.Kernel),

@@ -239,6 +239,8 @@ func (e encoder) step(s *Step) offset {
 	fb.StepAddOp(e.Builder, op)
 	fb.StepAddIs(e.Builder, is)
 	fb.StepAddLocs(e.Builder, locs)
+	fb.StepAddMoves(e.Builder, s.Moves)
+	fb.StepAddMasked(e.Builder, s.Masked)
 	return fb.StepEnd(e.Builder)
 }
 

@@ -215,13 +215,13 @@ func (m *maker) main() {
 			Out: []program.Use{m.use(prod, "33*S", "33", "1", "0")}, Prog: prog("a = acc f32; store %2, a"), Op: "MatMul"},
 		{Anchor: anchor.Window, Space: m.space(2, "B", "4", "8", "2", "3"), In: []program.Use{pu, cu}, Out: []program.Use{out3}, Prog: prog("a = acc f32; b = relu a; store %2, b"), Op: "Conv",
 			Window: &anchor.WindowAttr{Combine: anchor.Dot, Groups: 2, Kernel: []int{3}, Stride: []int{2}, Dilation: []int{1}, PadBegin: []int{1}, PadEnd: []int{0}}},
-		{Anchor: anchor.Attend, Space: m.space(2, "B", "2", "S", "8", "S", "8"), In: []program.Use{qu, ku, vu}, Out: []program.Use{m.use(o2, "16*S", "8*S", "8", "1", "0", "0")},
-			Prog: prog("a = acc f32; store %3, a"), Attend: &anchor.AttendAttr{Scale: math.Copysign(0, -1), Causal: true}, Op: "Attention"},
+		{Anchor: anchor.Attend, Space: m.space(2, "B", "2", "S", "8", "S", "8"), In: []program.Use{qu, ku, vu, m.use(q, "0", "0", "0", "0", "0", "0")}, Masked: true, Out: []program.Use{m.use(o2, "16*S", "8*S", "8", "1", "0", "0")},
+			Prog: prog("a = acc f32; store %4, a"), Attend: &anchor.AttendAttr{Scale: math.Copysign(0, -1), Causal: true}, Op: "Attention"},
 		{Anchor: anchor.Host, Prog: -1, Host: "index.nonzero", In: []program.Use{m.seen(&b, prod)}, Out: []program.Use{m.seen(&b, nz)}, Present: []bool{true, false}, Late: true,
 			Defs: []program.LateDef{{Sym: int32(m.dims.Symbol("L")), Axis: 1}}, Attrs: m.attrs(), Node: "nz", Op: "NonZero", Is: []string{""}},
 		{Anchor: anchor.Map, Space: m.space(0, "L"), In: []program.Use{m.use(nz, "1"), via}, Out: []program.Use{m.use(got, "1")}, Prog: prog("x = load %1; store %2, x"), Late: true, Op: "Gather"},
 		{Anchor: anchor.Scatter, Space: m.space(0, "B*S"), In: []program.Use{m.use(x, "1")}, Out: []program.Use{sc}, Prog: prog(copyF32), Op: "ScatterND"},
-		{Anchor: anchor.Map, Space: m.space(0, "B*S"), In: []program.Use{m.use(t3, "1")}, Out: []program.Use{m.use(o4, "1")}, Prog: prog(copyF32), Op: "copy"},
+		{Anchor: anchor.Map, Space: m.space(0, "B*S"), In: []program.Use{m.use(t3, "1")}, Out: []program.Use{m.use(o4, "1")}, Prog: m.tile(copyF32, tile.I64), Moves: true, Op: "copy"},
 		m.branch(&b, cond, t2, out),
 	}
 	m.entry("main", b, "B", "S")

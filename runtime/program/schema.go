@@ -60,7 +60,7 @@ func schema() []tableDef {
 		{name: "Attend", fields: []field{i64("scale_bits"), i8("causal")}},
 		{name: "Step", fields: []field{i8("anchor"), many("space", "Axis"), many("ins", "Use"), many("outs", "Use"), i32("prog"), vec("dims", 4, 4),
 			one("window", "Window"), one("attend", "Attend"), str("host"), many("attrs", "Attr"), many("bodies", "Body"), i32("carried"), vec("present", 1, 1),
-			i8("late"), vec("defs", 12, 4), strs("rows"), str("node"), str("op"), strs("is"), strs("locs")}},
+			i8("late"), vec("defs", 12, 4), strs("rows"), str("node"), str("op"), strs("is"), strs("locs"), i8("moves"), i8("masked")}},
 		{name: "Body", fields: []field{many("bufs", "Buf"), vec("params", 4, 4), vec("results", 4, 4), many("steps", "Step"), vec("defs", 12, 4)}},
 		{name: "Entry", fields: []field{str("name"), many("inputs", "IO"), many("outputs", "IO"), vec("binds", 24, 8), vec("states", 12, 4), one("body", "Body")}},
 		{name: "Provenance", fields: []field{str("model"), str("hash"), str("version"), str("options"), str("tier"), i64("nodes"), strs("notes")}},

@@ -45,6 +45,9 @@ func (v *verifier) step(b *Body, s *Step, at, depth int) error {
 	if len(s.Is) != 0 && len(s.Is) != len(s.Out) {
 		return fmt.Errorf("%d names for %d results", len(s.Is), len(s.Out))
 	}
+	if s.Masked && s.Anchor != anchor.Attend {
+		return fmt.Errorf("%v with a mask", s.Anchor)
+	}
 	if (s.Window != nil) != (s.Anchor == anchor.Window) || (s.Attend != nil) != (s.Anchor == anchor.Attend) {
 		return fmt.Errorf("%v with the attributes of another anchor", s.Anchor)
 	}
@@ -201,6 +204,9 @@ func (v *verifier) anchored(b *Body, s *Step) (own int, err error) {
 				}
 			}
 		}
+		if s.Masked {
+			own = 4
+		}
 		if sc := s.Attend.Scale; math.IsNaN(sc) || math.IsInf(sc, 0) {
 			return 0, fmt.Errorf("scale %v", sc)
 		}
@@ -259,6 +265,14 @@ func (v *verifier) prog(b *Body, s *Step, p *tile.Program) error {
 	}
 	for i := range s.Out {
 		elems = append(elems, b.Bufs[s.Out[i].Buf].Elem)
+	}
+	if s.Moves {
+		if s.Anchor != anchor.Map {
+			return fmt.Errorf("moves bits in a step of anchor %v", s.Anchor)
+		}
+		for i := range elems {
+			elems[i] = elems[i].Bitwise()
+		}
 	}
 	acc := tile.NoClass
 	switch s.Anchor {

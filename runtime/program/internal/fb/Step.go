@@ -353,8 +353,32 @@ func (rcv *Step) LocsLength() int {
 	return 0
 }
 
+func (rcv *Step) Moves() bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(44))
+	if o != 0 {
+		return rcv._tab.GetBool(o + rcv._tab.Pos)
+	}
+	return false
+}
+
+func (rcv *Step) MutateMoves(n bool) bool {
+	return rcv._tab.MutateBoolSlot(44, n)
+}
+
+func (rcv *Step) Masked() bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(46))
+	if o != 0 {
+		return rcv._tab.GetBool(o + rcv._tab.Pos)
+	}
+	return false
+}
+
+func (rcv *Step) MutateMasked(n bool) bool {
+	return rcv._tab.MutateBoolSlot(46, n)
+}
+
 func StepStart(builder *flatbuffers.Builder) {
-	builder.StartObject(20)
+	builder.StartObject(22)
 }
 func StepAddAnchor(builder *flatbuffers.Builder, anchor byte) {
 	builder.PrependByteSlot(0, anchor, 0)
@@ -448,6 +472,12 @@ func StepAddLocs(builder *flatbuffers.Builder, locs flatbuffers.UOffsetT) {
 }
 func StepStartLocsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
 	return builder.StartVector(4, numElems, 4)
+}
+func StepAddMoves(builder *flatbuffers.Builder, moves bool) {
+	builder.PrependBoolSlot(20, moves, false)
+}
+func StepAddMasked(builder *flatbuffers.Builder, masked bool) {
+	builder.PrependBoolSlot(21, masked, false)
 }
 func StepEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
