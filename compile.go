@@ -20,7 +20,7 @@ type Compiled struct {
 
 // Compile reads a model and compiles it. Close the result, unless it is loaded.
 func Compile(ctx context.Context, path string, o Options) (*Compiled, error) {
-	src, err := driver.Open(path, driver.OpenOptions{Dims: o.Dims, Shapes: o.Shapes})
+	src, err := driver.Open(path, driver.OpenOptions{Shapes: o.Shapes})
 	if err != nil {
 		return nil, err
 	}
