@@ -37,6 +37,8 @@ func (p *Program) Bounds(b *Body, step int, vals []int64) error {
 					err = packedBounds(s, ext, vals, n)
 				case len(s.Space) == 0 && u.Stride == nil || whole(s.Anchor) || own:
 					err = wholeBounds(u, vals, n)
+				case o == 0 && s.Anchor == anchor.Attend && (i == 1 || i == 2):
+					err = headBounds(u, s.Space, ext, vals, n)
 				default:
 					err = u.bounds(s.Space, ext, vals, n, o == 1)
 				}
@@ -145,6 +147,17 @@ func (u *Use) bounds(space []Axis, ext, vals []int64, n int64, out bool) error {
 		return fmt.Errorf("positions %d to %d of buffer %d of %d", lo, hi, u.Buf, n)
 	}
 	return nil
+}
+
+// headBounds checks keys or values, which may have fewer heads than the axis of heads, 1, has positions.
+func headBounds(u *Use, space []Axis, ext, vals []int64, n int64) error {
+	heads := vals[u.Shape[1]]
+	if heads < 1 || ext[1]%heads != 0 {
+		return fmt.Errorf("%d heads read %s of keys or values", ext[1], number(heads))
+	}
+	own := append([]int64(nil), ext...)
+	own[1] = heads
+	return u.bounds(space, own, vals, n, false)
 }
 
 // packedBounds checks that the space of a product is the matrix that was packed: one axis of columns, which

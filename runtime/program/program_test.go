@@ -511,6 +511,19 @@ func TestBoundsOfProgram(t *testing.T) {
 		}
 	}
 	walk(&p.Entries[0].Body)
+	keys := &p.Entries[0].Body.Steps[4].In[1]
+	keys.Shape = append([]dim.Ref(nil), keys.Shape...)
+	for r := range vals { // three heads of keys for two of queries
+		if vals[r] == 3 {
+			old := keys.Shape[1]
+			keys.Shape[1] = dim.Ref(r)
+			if err := p.Bounds(&p.Entries[0].Body, 4, vals); err == nil || !strings.Contains(err.Error(), "2 heads read 3") {
+				t.Errorf("got %v", err)
+			}
+			keys.Shape[1] = old
+			break
+		}
+	}
 	p.Consts[0].Layout = layout.P32
 	one := dim.Ref(-1)
 	for r := range vals {

@@ -197,6 +197,9 @@ func (v *verifier) anchored(b *Body, s *Step) (own int, err error) {
 	case anchor.Window:
 		return v.window(s)
 	case anchor.Attend:
+		if len(s.Space) != 6 {
+			return 0, fmt.Errorf("%d axes, want 6", len(s.Space))
+		}
 		if own = 3; len(s.In) >= own {
 			for i := range own {
 				if n := len(s.In[i].Shape); n != 4 {
@@ -286,9 +289,7 @@ func (v *verifier) prog(b *Body, s *Step, p *tile.Program) error {
 	}
 	ins := len(s.In)
 	if err := p.Verify(elems, ins, len(s.Dims), len(s.Space), acc); err != nil {
-		if !v.copies(p, elems, ins) {
-			return err
-		}
+		return err
 	}
 	if s.Anchor != anchor.Rows && p.Reduces() {
 		return fmt.Errorf("reduces in a step of anchor %v", s.Anchor)
@@ -305,16 +306,6 @@ func (v *verifier) prog(b *Body, s *Step, p *tile.Program) error {
 		}
 	}
 	return nil
-}
-
-// copies reports whether p moves operand 0 to operand 1 of the same type: bits are moved then, so that types
-// without a register class are copied too.
-func (v *verifier) copies(p *tile.Program, elems []dtype.Type, ins int) bool {
-	if len(p.Code) != 2 || ins != 1 || len(elems) != 2 || elems[0] != elems[1] {
-		return false
-	}
-	l, s := &p.Code[0], &p.Code[1]
-	return l.Op == tile.Load && l.Arg == 0 && s.Op == tile.Store && s.Arg == 1 && s.A == 0
 }
 
 // timing checks that all values a step needs follow from the inputs or from late symbols defined before, and
