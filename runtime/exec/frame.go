@@ -364,7 +364,7 @@ func (f *frame) reserve(st *program.Step) error {
 func (f *frame) pointer(u *program.Use) unsafe.Pointer {
 	b := &f.b.Bufs[u.Buf]
 	off := f.s.vals[u.Off]
-	if off == 0 {
+	if off == 0 || f.bufs[u.Buf].ptr == nil { // nil: the buffer is empty, and nothing reads it
 		return f.bufs[u.Buf].ptr
 	}
 	return unsafe.Add(f.bufs[u.Buf].ptr, int(off)*b.Elem.Bits()/8)
