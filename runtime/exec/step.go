@@ -72,6 +72,7 @@ type sweep struct {
 	accPtr   unsafe.Pointer
 	accStr   []int
 	failures failure
+	empty    bool // no result has an element
 }
 
 // newSweep compiles the program of a step. With acc, the accumulator is read from an operand of its own, which
@@ -135,6 +136,13 @@ func position(order []int32, axis int32) int32 {
 // bind lays the program over the present extents. accStr are the accumulator's strides, one per axis of the space.
 func (w *sweep) bind(f *frame, accStr []int) error {
 	vals := f.s.vals
+	w.empty = true
+	for i := range w.st.Out {
+		w.empty = w.empty && vals[f.b.Bufs[w.st.Out[i].Buf].Count] == 0
+	}
+	if w.empty {
+		return nil // strides of tensors without elements say nothing
+	}
 	n := len(w.par) + len(w.red)
 	w.parN, w.redN, w.dims = w.parN[:0], w.redN[:0], w.dims[:0]
 	for _, a := range w.par {
@@ -181,6 +189,9 @@ func (w *sweep) bind(f *frame, accStr []int) error {
 }
 
 func (w *sweep) run(f *frame, accPtr unsafe.Pointer) error {
+	if w.empty {
+		return nil
+	}
 	for i := range w.uses {
 		if i == w.acc {
 			w.call.SetPtr(i, accPtr)
