@@ -226,6 +226,9 @@ func generate(src *Source, target *op.Target, o Options, res *Result) error {
 	if err != nil {
 		return err
 	}
+	if err := program.Verify(p); err != nil {
+		ir.Bugf(nil, "the program is not valid: %v", err)
+	}
 	for i := range p.Entries {
 		res.Report.Steps += len(p.Entries[i].Body.Steps)
 	}

@@ -168,6 +168,9 @@ func (l *lowerer) assignConcats(r *ir.Region) {
 			continue
 		}
 		out := n.Out[0]
+		if l.m.Dims.Late(dim.Product(out.Type.Shape)) {
+			continue // its storage exists only when all parts are known
+		}
 		if l.dest[out.ID] == nil {
 			l.dest[out.ID] = whole(l.body.NewBuf(program.BufTemp, out.Type.Elem, out.Type.Shape, nameOf(out)))
 		}

@@ -121,4 +121,3 @@ func (a *attendStep) run(f *frame, _ context.Context) error {
 func (a *attendStep) Chunk(i, worker int) {
 	a.failures.set(a.call.RunChunk(i, &a.s.locals[worker].attend))
 }
-

@@ -79,13 +79,25 @@ func (f *frame) prepare() error {
 		if f.b.Steps[i].Late {
 			continue
 		}
-		f.at = i
-		if err := f.steps[i].bind(f); err != nil {
-			return f.wrap(err)
+		if err := f.bind(i); err != nil {
+			return err
 		}
 		f.stamps[i] = f.s.version
 	}
 	f.version = f.s.version
+	return nil
+}
+
+// bind prepares step i for the present extents, after a check that what it addresses lies inside its buffers: a
+// program may come from a file that anybody wrote.
+func (f *frame) bind(i int) error {
+	f.at = i
+	if err := f.s.m.Program.Bounds(f.b, i, f.s.vals); err != nil {
+		return f.wrap(err)
+	}
+	if err := f.steps[i].bind(f); err != nil {
+		return f.wrap(err)
+	}
 	return nil
 }
 
@@ -239,8 +251,8 @@ func (f *frame) run(ctx context.Context) error {
 			return f.wrap(err)
 		}
 		if st.Late && f.stamps[i] != f.s.late {
-			if err := f.steps[i].bind(f); err != nil {
-				return f.wrap(err)
+			if err := f.bind(i); err != nil {
+				return err
 			}
 			f.stamps[i] = f.s.late
 		}

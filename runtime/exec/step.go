@@ -69,8 +69,6 @@ type sweep struct {
 	parN     []int
 	redN     []int
 	dims     []int64
-	accPtr   unsafe.Pointer
-	accStr   []int
 	failures failure
 	empty    bool // no result has an element
 }

@@ -32,7 +32,7 @@ type windowStep struct {
 	xImage     int // elements from one to the next
 	yImage     int
 	addImage   int
-	x, y, addP unsafe.Pointer
+	x, y       unsafe.Pointer
 }
 
 func newWindowStep(s *Session, b *program.Body, st *program.Step) (runner, error) {

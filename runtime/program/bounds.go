@@ -102,7 +102,8 @@ func wholeBounds(u *Use, vals []int64, n int64) error {
 	return nil
 }
 
-// bounds checks a use through strides; a result is written at the parallel positions only.
+// bounds checks a use through strides. A result without a stride along a reduced axis is one value a row, whatever
+// the axis's extent.
 func (u *Use) bounds(space []Axis, ext, vals []int64, n int64, out bool) error {
 	lo := vals[u.Off]
 	if lo < -limit || lo > limit || n == dim.Unset {
@@ -124,7 +125,7 @@ func (u *Use) bounds(space []Axis, ext, vals []int64, n int64, out bool) error {
 		return true
 	}
 	for i, a := range space {
-		if out && a.Red {
+		if out && a.Red && vals[u.Stride[i]] == 0 {
 			continue
 		}
 		if ext[i] == 0 {
