@@ -28,7 +28,7 @@ func Print(w io.Writer, m *Module) error {
 // String is the text form.
 func (m *Module) String() string {
 	var b strings.Builder
-	Print(&b, m) // a Builder never fails
+	_ = Print(&b, m) // a Builder never fails
 	return b.String()
 }
 

@@ -132,11 +132,6 @@ type Attr struct {
 	Offset        int
 }
 
-const (
-	nodeSize = int(unsafe.Sizeof(Node{}))
-	attrSize = int(unsafe.Sizeof(Attr{}))
-)
-
 // Parse decodes a model. The result refers to data, which must not change or go away while it is in use.
 func Parse(data []byte) (*Model, error) {
 	p := newParser(data)

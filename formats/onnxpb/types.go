@@ -10,12 +10,6 @@ import (
 // DataType is an element type as onnx.proto numbers it.
 type DataType int32
 
-// ONNX numbers; see Elem for the rest.
-const (
-	dataFloat  DataType = 1
-	dataString DataType = 8
-)
-
 var dataTypes = [...]dtype.Type{1: dtype.F32, 2: dtype.U8, 3: dtype.I8, 4: dtype.U16, 5: dtype.I16, 6: dtype.I32, 7: dtype.I64,
 	8: dtype.String, 9: dtype.Bool, 10: dtype.F16, 11: dtype.F64, 12: dtype.U32, 13: dtype.U64, 14: dtype.C64, 15: dtype.C128,
 	16: dtype.BF16, 17: dtype.F8E4M3FN, 18: dtype.F8E4M3FNUZ, 19: dtype.F8E5M2, 20: dtype.F8E5M2FNUZ, 21: dtype.U4, 22: dtype.I4,
@@ -124,7 +118,7 @@ func decodeType(m *msg) *TypeProto {
 		return t
 	}
 	for m.next() {
-		kind := KindNone
+		var kind Kind
 		var sub msg
 		switch m.num {
 		case 1:

@@ -91,7 +91,7 @@ func (p *parser) sequence(m *msg) Value {
 	}
 	first := -1
 	for m.next() {
-		kind := KindNone
+		var kind Kind
 		switch m.num {
 		case 2:
 			v.Elem = m.int32()
@@ -134,7 +134,7 @@ func (p *parser) optional(m *msg) Value {
 		return v
 	}
 	for m.next() {
-		kind := KindNone
+		var kind Kind
 		switch m.num {
 		case 2:
 			v.Elem = m.int32()

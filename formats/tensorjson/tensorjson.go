@@ -52,7 +52,7 @@ func infer(data []byte) (dtype.Type, error) {
 	elem := dtype.Invalid
 	for {
 		tok, err := dec.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

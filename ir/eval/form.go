@@ -20,7 +20,6 @@ type group struct {
 	dims   []int64
 	ops    []*tensor.Tensor
 	stride [][]int // of each operand, per axis of the space; nil where a Map goes through integers
-	shapes [][]int
 }
 
 // form evaluates a node by one naive loop over its Form.

@@ -71,8 +71,11 @@ func Inputs(r *rand.Rand, f *ir.Func, syms map[string]int64, lo, hi float64) ([]
 		shape := make([]int, p.Rank())
 		for k, e := range p.Type.Shape {
 			v, err := e.Eval(func(s string) (int64, bool) { v, ok := syms[s]; return v, ok })
-			if err != nil || v < 0 || v > 1<<24 {
-				return nil, fmt.Errorf("input %d: extent %v is %d: %v", i, e, v, err)
+			if err != nil {
+				return nil, fmt.Errorf("input %d: extent %v: %w", i, e, err)
+			}
+			if v < 0 || v > 1<<24 {
+				return nil, fmt.Errorf("input %d: extent %v is %d", i, e, v)
 			}
 			shape[k] = int(v)
 		}

@@ -136,7 +136,7 @@ func TestGraph(t *testing.T) {
 	}
 	for seed := int64(0); seed < 20; seed++ {
 		opts := GraphOptions{Constant: seed%2 == 0, Outputs: int(seed % 5)}
-		if make(seed, opts) != make(seed, opts) {
+		if first := make(seed, opts); first != make(seed, opts) {
 			t.Fatalf("seed %d gives two modules", seed)
 		}
 		if make(seed, opts) == make(seed+100, opts) {

@@ -92,10 +92,7 @@ func parseStatement(b *Builder, names map[string]int32, st string, def Class) er
 	if (op == Store) != (name == "") {
 		return fmt.Errorf("want a name before every opcode but store")
 	}
-	var fields []string
-	for _, f := range strings.FieldsFunc(rest, func(r rune) bool { return r == ',' || r == ' ' }) {
-		fields = append(fields, f)
-	}
+	fields := strings.FieldsFunc(rest, func(r rune) bool { return r == ',' || r == ' ' })
 	in := Instr{Op: op}
 	if err := parseFields(b, names, &in, fields, def); err != nil {
 		return err

@@ -67,7 +67,6 @@ type group struct {
 	in     map[*ir.Node]bool // the same as a set
 	anchor *ir.Node          // the node that is not a map, or nil
 	space  []dim.Expr        // extents of the result, which maps around the anchor share
-	inner  []dim.Expr        // extents over which maps before an anchor of rows run
 	before map[*ir.Node]bool // maps that compute what an anchor of rows reads
 }
 

@@ -69,7 +69,7 @@ func ParseFeature(name string) (Features, error) {
 			return 1 << i, nil
 		}
 	}
-	return 0, fmt.Errorf("instruction-set extension: want one of %s, got %q", Features(endFeatures-1), name)
+	return 0, fmt.Errorf("instruction-set extension: want one of %s, got %q", endFeatures-1, name)
 }
 
 // Tier is a level of processor that kernels are written for. Each tier includes the ones before it.

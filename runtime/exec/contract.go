@@ -38,17 +38,17 @@ type contractStep struct {
 	accBytes     int
 	bias         gemm.Args // template: which pointers and strides are set
 	a, b, c, add unsafe.Pointer
-	biasN, biasM unsafe.Pointer
+	biasM        unsafe.Pointer
 	bPack        unsafe.Pointer
 	packing      bool
 }
 
 // batchAxis is an axis over which whole products repeat, with the strides of all operands that a product reads.
 type batchAxis struct {
-	n                  int
-	a, b, c, add, bias int
-	packB              int // packed factors from one position to the next
-	axis               int
+	n            int
+	a, b, c, add int
+	packB        int // packed factors from one position to the next
+	axis         int
 }
 
 func newContractStep(s *Session, b *program.Body, st *program.Step) (runner, error) {

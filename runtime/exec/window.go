@@ -23,16 +23,16 @@ type windowStep struct {
 	bias int // operand, or -1
 	add  int
 
-	fused      bool
-	after      *sweep
-	acc        []int
-	accOut     bool
-	accBytes   int
-	images     int // runs of the kernel
-	xImage     int // elements from one to the next
-	yImage     int
-	addImage   int
-	x, y       unsafe.Pointer
+	fused    bool
+	after    *sweep
+	acc      []int
+	accOut   bool
+	accBytes int
+	images   int // runs of the kernel
+	xImage   int // elements from one to the next
+	yImage   int
+	addImage int
+	x, y     unsafe.Pointer
 }
 
 func newWindowStep(s *Session, b *program.Body, st *program.Step) (runner, error) {

@@ -59,7 +59,7 @@ func (c *Call) move(st *step, s *Scratch, p *spot, store bool) error {
 			}
 			off += x
 		}
-		convert(o.elem, unsafe.Add(reg.p, l*ld*int(regSize(o.elem))), unsafe.Add(o.ptr, off*o.size), n, stride, line, store)
+		convert(o.elem, unsafe.Add(reg.p, l*ld*regSize(o.elem)), unsafe.Add(o.ptr, off*o.size), n, stride, line, store)
 	}
 	return nil
 }

@@ -13,9 +13,8 @@ import (
 
 // call is one function of a row, with the step that the portable code needs.
 type call struct {
-	st   step
-	n    int
-	args [4]bool // dst, a, b, c
+	st step
+	n  int
 }
 
 // errorBounds are the ulps that a function may differ from the rounded double-precision one, and the absolute difference on top of that.

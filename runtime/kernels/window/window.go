@@ -106,7 +106,6 @@ type Worker struct {
 	runs    [2 * gemm.Panel]int // pairs of a patch vector
 	index   [gemm.Panel]int32
 	pieces  [gemm.Panel]piece
-	one     float32
 }
 
 var errScratch = errors.New("window: scratch is shorter than ScratchLen")
