@@ -2,8 +2,10 @@ package llmc
 
 import (
 	"context"
+	"errors"
 
 	"github.com/llmc-go/llmc/codegen/driver"
+	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/runtime/cpu"
 	"github.com/llmc-go/llmc/runtime/exec"
 	"github.com/llmc-go/llmc/runtime/kernels/gemm"
@@ -20,11 +22,17 @@ type Compiled struct {
 
 // Compile reads a model and compiles it. Close the result, unless it is loaded.
 func Compile(ctx context.Context, path string, o Options) (*Compiled, error) {
+	dims := o.Dims
 	src, err := driver.Open(path, driver.OpenOptions{Shapes: o.Shapes})
+	if len(dims) > 0 && (driver.IsUnsupported(err) || errors.Is(err, ir.ErrShape)) {
+		// what cannot be typed for all sizes may be for these
+		src, err = driver.Open(path, driver.OpenOptions{Shapes: o.Shapes, Dims: dims})
+		dims = nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	res, err := driver.Compile(ctx, src, driver.Options{Dims: o.Dims, States: o.States})
+	res, err := driver.Compile(ctx, src, driver.Options{Dims: dims, States: o.States})
 	if err != nil {
 		_ = src.Close()
 		return nil, err

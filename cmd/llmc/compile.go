@@ -138,7 +138,7 @@ func (a *app) compileLoaded(ctx context.Context, l *loaded, f *compileFlags) (*c
 	r := &compileReport{Fused: []count{}}
 	bar := a.stageProgress("compiling "+filepath.Base(l.path), len(pipeline.List()))
 	res, err := driver.Compile(ctx, l.src, driver.Options{
-		Dims: l.dims, States: f.states, Skip: f.skip, Stop: f.stop,
+		Dims: l.compileDims(), States: f.states, Skip: f.skip, Stop: f.stop,
 		Event: func(e pass.Event) {
 			bar.add(1)
 			d.pass(e)

@@ -90,6 +90,7 @@ type loaded struct {
 	opts    llmc.Options
 	src     *driver.Source // of an .onnx file; nil where it could not be imported without the sizes of its inputs:
 	why     error          // then this is the reason
+	fixed   bool           // dims have been given to the importer
 	inputs  []llmc.Info
 	outputs []llmc.Info
 	files   []string // names by position of input_K.pb: graph.input with what has an initializer
@@ -138,15 +139,18 @@ func (l *loaded) openProgram() error {
 // open imports the model, for all sizes if it can be.
 func (l *loaded) open() error {
 	var err error
-	l.src, err = driver.Open(l.path, driver.OpenOptions{Dims: l.dims, Shapes: l.shapes})
+	l.src, err = driver.Open(l.path, driver.OpenOptions{Shapes: l.shapes})
+	if err == nil {
+		err = l.checkDims()
+	} else if needsSizes(err) && len(l.dims) > 0 {
+		l.src, err = driver.Open(l.path, driver.OpenOptions{Dims: l.dims, Shapes: l.shapes})
+		l.fixed = true
+	}
 	if err != nil && needsSizes(err) {
 		l.why = err
 		return l.declared()
 	}
 	if err != nil {
-		return err
-	}
-	if err := l.checkDims(); err != nil {
 		return err
 	}
 	fn := l.src.Module.Main()
@@ -277,13 +281,22 @@ func (l *loaded) reopen(inputs llmc.Tensors) error {
 		shapes[name] = t.Shape
 	}
 	l.close()
+	l.fixed = true
 	var err error
 	l.src, err = driver.Open(l.path, driver.OpenOptions{Dims: l.dims, Shapes: shapes})
 	return err
 }
 
+// compileDims are the values of dimensions that are left to the passes.
+func (l *loaded) compileDims() map[string]int64 {
+	if l.fixed {
+		return nil
+	}
+	return l.dims
+}
+
 func (l *loaded) compile(ctx context.Context) error {
-	res, err := driver.Compile(ctx, l.src, driver.Options{Dims: l.dims, States: l.opts.States})
+	res, err := driver.Compile(ctx, l.src, driver.Options{Dims: l.compileDims(), States: l.opts.States})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,9 +54,19 @@ type app struct {
 	started  bool // a subcommand has begun: errors are no longer about usage
 }
 
-// execute runs one command line and returns its exit code.
-func execute(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
+// execute runs one command line and returns its exit code. A panic is a bug of ours, and scripts that call the command
+// still get one line and exit code 1; -v adds the stack.
+func execute(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) (code int) {
 	a := &app{in: in, out: out, err: errw}
+	defer func() {
+		if r := recover(); r != nil {
+			fmt.Fprintf(errw, "llmc: bug: %s\n", oneLine(fmt.Sprint(r)))
+			if a.verbose {
+				fmt.Fprintf(errw, "%s\n", debug.Stack())
+			}
+			code = exitFailed
+		}
+	}()
 	root := a.root()
 	root.SetArgs(longFlags(root, args))
 	root.SetIn(in)
@@ -65,7 +76,11 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errw io.Writ
 	if err == nil {
 		return exitOK
 	}
-	code := exitFailed
+	if ctx.Err() != nil {
+		fmt.Fprintln(errw, "llmc: interrupted")
+		return exitFailed
+	}
+	code = exitFailed
 	var e *exitError
 	switch {
 	case errors.As(err, &e):

@@ -166,6 +166,9 @@ func (l *loaded) readInputs(f *runFlags) (llmc.Tensors, error) {
 			return nil, err
 		}
 	}
+	if len(missing) > 0 && l.why != nil {
+		return nil, l.why
+	}
 	if len(missing) > 0 {
 		var list []string
 		for _, m := range missing {

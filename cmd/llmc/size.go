@@ -11,7 +11,12 @@ type byteSize int64
 
 var prefixes = []string{"", "K", "M", "G", "T"}
 
-func (b *byteSize) String() string { return formatBytes(int64(*b)) }
+func (b *byteSize) String() string {
+	if *b == 0 {
+		return "" // nothing to say in help texts
+	}
+	return formatBytes(int64(*b))
+}
 
 // Type names the flag's value in help texts.
 func (b *byteSize) Type() string { return "bytes" }

@@ -105,20 +105,23 @@ func readBytes(path string) ([]byte, error) {
 
 // readTensor reads a tensor file by its extension.
 func readTensor(path string, elem dtype.Type) (*tensor.Tensor, error) {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".npy", ".pb", ".json":
+	default:
+		return nil, usagef("%s: want a file .npy, .pb, .json, .png or .jpg", path)
+	}
 	data, err := readBytes(path)
 	if err != nil {
 		return nil, err
 	}
 	var t *tensor.Tensor
-	switch ext := strings.ToLower(filepath.Ext(path)); ext {
+	switch strings.ToLower(filepath.Ext(path)) {
 	case ".npy":
 		t, err = npy.Decode(data)
 	case ".pb":
 		t, _, err = onnxpb.ParseTensor(data)
 	case ".json":
 		t, err = tensorjson.Decode(data, elem)
-	default:
-		return nil, usagef("%s: want a file .npy, .pb, .json, .png or .jpg", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
