@@ -150,7 +150,7 @@ func (c *contractStep) layoutOut(f *frame, m, n int) {
 	}
 	c.accOut = c.post.f32 && nOut == 1 && (m < 0 || mOut >= c.n)
 	c.fused = c.accOut && c.post.ok
-	c.bias = gemm.Args{Post: c.post.kind, Lo: c.post.lo, Hi: c.post.hi}
+	c.bias = gemm.Args{}
 	c.ldAdd = 0
 	if c.fused && c.post.operand >= 0 {
 		u := &c.st.In[c.post.operand]
@@ -171,6 +171,9 @@ func (c *contractStep) layoutOut(f *frame, m, n int) {
 		default:
 			c.fused = false
 		}
+	}
+	if c.fused {
+		c.bias = gemm.Args{Post: c.post.kind, Lo: c.post.lo, Hi: c.post.hi}
 	}
 	c.ldc = mOut
 	if m < 0 {

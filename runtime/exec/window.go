@@ -92,6 +92,9 @@ func (w *windowStep) bind(f *frame) error {
 	w.accOut = dense && w.post.f32
 	w.bias, w.add = -1, -1
 	w.fused = w.accOut && w.post.ok && w.roles(f, par, pixels)
+	if !w.fused {
+		w.bias, w.add = -1, -1
+	}
 	w.images, w.xImage, w.yImage, w.addImage = 1, 0, 0, 0
 	image := channels * pixels
 	if w.accOut {

@@ -23,7 +23,7 @@ var NonMaxSuppression = host.Fn{Name: "index.nms", Run: func(c *host.Call) error
 		}
 		return def
 	}
-	limit, iou := int(number(2, 0)), number(3, 0)
+	limit, iou := int(min(max(number(2, 0), 0), 1<<31)), number(3, 0) // exporters write the largest integer for no limit
 	hasMin := operand(c, 4) != nil && c.In[4].Len() > 0
 	floor := number(4, 0)
 	n := bs[1]
