@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/llmc-go/llmc"
-	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/formats/testcase"
+	"github.com/llmc-go/llmc/ir/tensor"
 )
 
 // published opens a model of testdata and its published values.
@@ -49,7 +49,7 @@ func published(t *testing.T, name string, o llmc.Options) (*llmc.Model, []*testc
 	return m, sets, open.Tolerance
 }
 
-func named(infos []llmc.Info, vals []onnxpb.Value) llmc.Tensors {
+func named(infos []llmc.Info, vals []tensor.Value) llmc.Tensors {
 	in := llmc.Tensors{}
 	for i, info := range infos {
 		in[info.Name] = vals[i].Tensor
@@ -59,9 +59,9 @@ func named(infos []llmc.Info, vals []onnxpb.Value) llmc.Tensors {
 
 func compare(t *testing.T, m *llmc.Model, got llmc.Tensors, want *testcase.Set, tol testcase.Tolerance) {
 	t.Helper()
-	var l []onnxpb.Value
+	var l []tensor.Value
 	for _, info := range m.Outputs() {
-		l = append(l, onnxpb.TensorValue(got[info.Name]))
+		l = append(l, tensor.ValueOf(got[info.Name]))
 	}
 	if ok, why := testcase.CompareOutputs(l, want.Outputs, tol); !ok {
 		t.Errorf("data set %d: %s", want.Number, why)

@@ -17,14 +17,14 @@ import (
 )
 
 // Kind is the kind of a value.
-type Kind uint8
+type Kind = tensor.Kind
 
 // The kinds.
 const (
-	Tensor Kind = iota
-	Sequence
-	Optional
-	Map
+	Tensor   = tensor.KindTensor
+	Sequence = tensor.KindSequence
+	Optional = tensor.KindOptional
+	Map      = tensor.KindMap
 )
 
 // Type is the type of a value. Elem and Shape belong to tensors, Of to the other kinds, Key to maps. Layout

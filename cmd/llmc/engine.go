@@ -99,8 +99,8 @@ func (c *caseModel) close() {
 }
 
 // inputs are the values of the parameters.
-func (c *caseModel) inputs(set *testcase.Set) ([]onnxpb.Value, error) {
-	in := make([]onnxpb.Value, len(c.params))
+func (c *caseModel) inputs(set *testcase.Set) ([]tensor.Value, error) {
+	in := make([]tensor.Value, len(c.params))
 	for k, i := range c.params {
 		if i >= len(set.Inputs) {
 			return nil, fmt.Errorf("input %q: the data set has no value", c.pb.Graph.Inputs[i].Name)
@@ -110,10 +110,10 @@ func (c *caseModel) inputs(set *testcase.Set) ([]onnxpb.Value, error) {
 	return in, nil
 }
 
-func (c *caseModel) shapes(in []onnxpb.Value) map[string][]int {
+func (c *caseModel) shapes(in []tensor.Value) map[string][]int {
 	m := map[string][]int{}
 	for k, v := range in {
-		if v.Kind == onnxpb.KindTensor && v.Tensor != nil {
+		if v.Kind == tensor.KindTensor && v.Tensor != nil {
 			m[c.pb.Graph.Inputs[c.params[k]].Name] = v.Tensor.Shape
 		}
 	}
@@ -121,7 +121,7 @@ func (c *caseModel) shapes(in []onnxpb.Value) map[string][]int {
 }
 
 // run computes one data set, of which there may be several.
-func (c *caseModel) run(ctx context.Context, set *testcase.Set, first bool) ([]onnxpb.Value, error) {
+func (c *caseModel) run(ctx context.Context, set *testcase.Set, first bool) ([]tensor.Value, error) {
 	in, err := c.inputs(set)
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (c *caseModel) run(ctx context.Context, set *testcase.Set, first bool) ([]o
 	}
 	tensors := make([]*tensor.Tensor, len(in))
 	for k, v := range in {
-		if v.Kind != onnxpb.KindTensor {
+		if v.Kind != tensor.KindTensor {
 			return nil, fmt.Errorf("input %q is a %v", c.pb.Graph.Inputs[c.params[k]].Name, v.Kind)
 		}
 		tensors[k] = v.Tensor
@@ -145,63 +145,19 @@ func (c *caseModel) run(ctx context.Context, set *testcase.Set, first bool) ([]o
 	if err != nil {
 		return nil, err
 	}
-	l := make([]onnxpb.Value, len(out))
+	l := make([]tensor.Value, len(out))
 	for i, t := range out {
-		l[i] = onnxpb.TensorValue(t)
+		l[i] = tensor.ValueOf(t)
 	}
 	return l, nil
 }
 
-func (c *caseModel) evaluate(ctx context.Context, in []onnxpb.Value) ([]onnxpb.Value, error) {
-	vals := make([]eval.Value, len(in))
-	for i := range in {
-		vals[i] = evalValue(in[i])
-	}
+func (c *caseModel) evaluate(ctx context.Context, in []tensor.Value) ([]tensor.Value, error) {
 	var opts eval.Options
 	if c.e.memory > 0 {
 		opts.Budget = &host.Budget{Left: c.e.memory}
 	}
-	out, err := c.src.Sem.Eval(ctx, c.src.Module, c.src.Module.Main(), vals, opts)
-	if err != nil {
-		return nil, err
-	}
-	l := make([]onnxpb.Value, len(out))
-	for i := range out {
-		l[i] = fileValue(out[i])
-	}
-	return l, nil
-}
-
-func evalValue(v onnxpb.Value) eval.Value {
-	x := eval.Value{Tensor: v.Tensor}
-	switch v.Kind {
-	case onnxpb.KindSequence:
-		x.Kind = ir.Sequence
-	case onnxpb.KindOptional:
-		x.Kind = ir.Optional
-	case onnxpb.KindMap:
-		x.Kind = ir.Map
-	}
-	for _, e := range v.Elems {
-		x.List = append(x.List, evalValue(e))
-	}
-	return x
-}
-
-func fileValue(v eval.Value) onnxpb.Value {
-	x := onnxpb.Value{Kind: onnxpb.KindTensor, Tensor: v.Tensor}
-	switch v.Kind {
-	case ir.Sequence:
-		x.Kind = onnxpb.KindSequence
-	case ir.Optional:
-		x.Kind = onnxpb.KindOptional
-	case ir.Map:
-		x.Kind = onnxpb.KindMap
-	}
-	for _, e := range v.List {
-		x.Elems = append(x.Elems, fileValue(e))
-	}
-	return x
+	return c.src.Sem.Eval(ctx, c.src.Module, c.src.Module.Main(), in, opts)
 }
 
 // overridden is the model without the initializers that a data set gives other values for: those are inputs with

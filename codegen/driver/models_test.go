@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/formats/testcase"
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/dtype"
@@ -103,7 +102,7 @@ func (l *loaded) shapes(set int) map[string][]int {
 	return out
 }
 
-func tensors(l []onnxpb.Value) []*tensor.Tensor {
+func tensors(l []tensor.Value) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(l))
 	for i, v := range l {
 		out[i] = v.Tensor
@@ -111,10 +110,10 @@ func tensors(l []onnxpb.Value) []*tensor.Tensor {
 	return out
 }
 
-func values(l []*tensor.Tensor) []onnxpb.Value {
-	out := make([]onnxpb.Value, len(l))
+func values(l []*tensor.Tensor) []tensor.Value {
+	out := make([]tensor.Value, len(l))
 	for i, v := range l {
-		out[i] = onnxpb.TensorValue(v.Clone())
+		out[i] = tensor.ValueOf(v.Clone())
 	}
 	return out
 }
@@ -205,9 +204,9 @@ func checkEvaluator(t *testing.T, l *loaded, run bool) {
 		if err != nil {
 			t.Fatalf("evaluator set %d: %v", k, err)
 		}
-		var got []onnxpb.Value
+		var got []tensor.Value
 		for _, v := range out {
-			got = append(got, onnxpb.TensorValue(v.Tensor))
+			got = append(got, tensor.ValueOf(v.Tensor))
 		}
 		if ok, why := testcase.CompareOutputs(got, set.Outputs, l.Tolerance); !ok {
 			t.Fatalf("evaluator set %d: %s", k, why)

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/tensor"
 )
 
 // DataType is an element type as onnx.proto numbers it.
@@ -75,6 +76,21 @@ const (
 var kindNames = [...]string{"none", "tensor", "sequence", "optional", "map", "sparse tensor", "opaque"}
 
 func (k Kind) String() string { return kindNames[k] }
+
+// Value is the kind of the values that a type of kind k has; false where there are none of ours.
+func (k Kind) Value() (tensor.Kind, bool) {
+	switch k {
+	case KindTensor, KindSparse:
+		return tensor.KindTensor, true
+	case KindSequence:
+		return tensor.KindSequence, true
+	case KindOptional:
+		return tensor.KindOptional, true
+	case KindMap:
+		return tensor.KindMap, true
+	}
+	return 0, false
+}
 
 // TypeProto is the type of a value.
 type TypeProto struct {

@@ -1,28 +1,15 @@
 package onnxpb
 
 import (
-	"fmt"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
-// Value is what an input or output of a graph can hold.
-type Value struct {
-	Kind   Kind           // KindTensor, KindSequence, KindOptional or KindMap
-	Tensor *tensor.Tensor // of a tensor
-	Elems  []Value        // of a sequence; of an optional: empty, or the one value it holds
-	Keys   *tensor.Tensor // of a map: rank 1, integers or strings
-	Vals   *Value         // of a map: a sequence as long as Keys
-	Elem   int32          // of a sequence or optional: elem_type of the file, which tells what an empty one would hold
-}
-
-// TensorValue wraps a tensor.
-func TensorValue(t *tensor.Tensor) Value { return Value{Kind: KindTensor, Tensor: t} }
-
 // ParseValue reads the file of one input or output: a TensorProto, SequenceProto, OptionalProto or MapProto. The
 // bytes do not tell which, so the kind comes from the declared type. Tensors alias data where they can.
-func ParseValue(data []byte, kind Kind) (Value, error) {
+func ParseValue(data []byte, kind tensor.Kind) (tensor.Value, error) {
 	p := newParser(data)
 	m := p.root()
 	v := p.value(&m, kind)
@@ -41,32 +28,32 @@ func ParseTensor(data []byte) (*tensor.Tensor, string, error) {
 	return v, t.Name, err
 }
 
-func (p *parser) value(m *msg, kind Kind) Value {
+func (p *parser) value(m *msg, kind tensor.Kind) tensor.Value {
 	switch kind {
-	case KindTensor:
+	case tensor.KindTensor:
 		return p.tensorValue(m)
-	case KindSequence:
+	case tensor.KindSequence:
 		return p.sequence(m)
-	case KindOptional:
+	case tensor.KindOptional:
 		return p.optional(m)
-	case KindMap:
+	case tensor.KindMap:
 		return p.mapping(m)
 	}
 	p.failAt(m.pos, ErrUnsupported, "value of kind %v", kind)
-	return Value{}
+	return tensor.Value{}
 }
 
-func (p *parser) tensorValue(m *msg) Value {
+func (p *parser) tensorValue(m *msg) tensor.Value {
 	t := decodeTensor(m)
 	if p.err != nil {
-		return Value{}
+		return tensor.Value{}
 	}
 	v, err := t.Value(nil)
 	if err != nil {
 		p.adopt(err)
-		return Value{}
+		return tensor.Value{}
 	}
-	return TensorValue(v)
+	return tensor.ValueOf(v)
 }
 
 // adopt makes an error of a part the error of the whole.
@@ -81,29 +68,35 @@ func (p *parser) adopt(err error) {
 	p.err = &Error{Offset: -1, Where: p.where(), Msg: err.Error(), Kind: err}
 }
 
-// kindOf maps elem_type of SequenceProto and OptionalProto.
-var kindOf = [...]Kind{0: KindNone, 1: KindTensor, 2: KindSparse, 3: KindSequence, 4: KindMap, 5: KindOptional}
+// fieldOfKind gives number and elem_type of the value field in SequenceProto and OptionalProto, which agree.
+var fieldOfKind = [...]struct {
+	field protowire.Number
+	elem  int32
+}{tensor.KindTensor: {3, 1}, tensor.KindSequence: {5, 3}, tensor.KindMap: {6, 4}, tensor.KindOptional: {7, 5}}
 
-func (p *parser) sequence(m *msg) Value {
-	v := Value{Kind: KindSequence}
+// holds reports whether elem_type says that values are of a kind.
+func holds(elem int32, k tensor.Kind) bool { return elem == fieldOfKind[k].elem }
+
+func (p *parser) sequence(m *msg) tensor.Value {
+	v, elem := tensor.Value{Kind: tensor.KindSequence}, int32(0)
 	if !m.deeper() {
 		return v
 	}
 	first := -1
 	for m.next() {
-		var kind Kind
+		var kind tensor.Kind
 		switch m.num {
 		case 2:
-			v.Elem = m.int32()
+			elem = m.int32()
 			continue
 		case 3:
-			kind = KindTensor
+			kind = tensor.KindTensor
 		case 5:
-			kind = KindSequence
+			kind = tensor.KindSequence
 		case 6:
-			kind = KindMap
+			kind = tensor.KindMap
 		case 7:
-			kind = KindOptional
+			kind = tensor.KindOptional
 		case 4:
 			p.failAt(m.start, ErrUnsupported, "sequence of sparse tensors")
 			continue
@@ -115,38 +108,38 @@ func (p *parser) sequence(m *msg) Value {
 			m.fail("sequence of mixed kinds: fields %d and %d", first, m.num)
 		}
 		first = int(m.num)
-		sub := m.enter("sequence", len(v.Elems))
+		sub := m.enter("sequence", len(v.List))
 		if p.charge(m.start, 1, 128) {
-			v.Elems = append(v.Elems, p.value(&sub, kind))
+			v.List = append(v.List, p.value(&sub, kind))
 		}
 		sub.leave()
 	}
 	p.depth--
-	if p.err == nil && len(v.Elems) > 0 && (v.Elem < 1 || int(v.Elem) >= len(kindOf) || kindOf[v.Elem] != v.Elems[0].Kind) {
-		m.fail("sequence: elem_type %d, but the values are of kind %v", v.Elem, v.Elems[0].Kind)
+	if p.err == nil && len(v.List) > 0 && !holds(elem, v.List[0].Kind) {
+		m.fail("sequence: elem_type %d, but the values are of kind %v", elem, v.List[0].Kind)
 	}
 	return v
 }
 
-func (p *parser) optional(m *msg) Value {
-	v := Value{Kind: KindOptional}
+func (p *parser) optional(m *msg) tensor.Value {
+	v, elem := tensor.Value{Kind: tensor.KindOptional}, int32(0)
 	if !m.deeper() {
 		return v
 	}
 	for m.next() {
-		var kind Kind
+		var kind tensor.Kind
 		switch m.num {
 		case 2:
-			v.Elem = m.int32()
+			elem = m.int32()
 			continue
 		case 3:
-			kind = KindTensor
+			kind = tensor.KindTensor
 		case 5:
-			kind = KindSequence
+			kind = tensor.KindSequence
 		case 6:
-			kind = KindMap
+			kind = tensor.KindMap
 		case 7:
-			kind = KindOptional
+			kind = tensor.KindOptional
 		case 4:
 			p.failAt(m.start, ErrUnsupported, "optional sparse tensor")
 			continue
@@ -154,23 +147,23 @@ func (p *parser) optional(m *msg) Value {
 			m.skip()
 			continue
 		}
-		if len(v.Elems) > 0 {
+		if len(v.List) > 0 {
 			m.fail("optional holds two values")
 		}
 		sub := m.enter("optional", -1)
-		v.Elems = append(v.Elems, p.value(&sub, kind))
+		v.List = append(v.List, p.value(&sub, kind))
 		sub.leave()
 	}
 	p.depth--
-	if p.err == nil && len(v.Elems) > 0 && (v.Elem < 1 || int(v.Elem) >= len(kindOf) || kindOf[v.Elem] != v.Elems[0].Kind) {
-		m.fail("optional: elem_type %d, but the value is of kind %v", v.Elem, v.Elems[0].Kind)
+	if p.err == nil && len(v.List) > 0 && !holds(elem, v.List[0].Kind) {
+		m.fail("optional: elem_type %d, but the value is of kind %v", elem, v.List[0].Kind)
 	}
 	return v
 }
 
 // mapping reads a MapProto: integer keys in one field, string keys in another, values as a sequence.
-func (p *parser) mapping(m *msg) Value {
-	v := Value{Kind: KindMap}
+func (p *parser) mapping(m *msg) tensor.Value {
+	v := tensor.Value{Kind: tensor.KindMap}
 	if !m.deeper() {
 		return v
 	}
@@ -189,8 +182,7 @@ func (p *parser) mapping(m *msg) Value {
 			}
 		case 5:
 			sub := m.enterOnce("values")
-			vals := p.sequence(&sub)
-			v.Vals = &vals
+			v.List = p.sequence(&sub).List
 			sub.leave()
 		default:
 			m.skip()
@@ -213,29 +205,8 @@ func (p *parser) mapping(m *msg) Value {
 		m.fail("map: keys of type %v, %d integers and %d strings", keyType, len(ints), len(strs))
 		return v
 	}
-	if v.Vals == nil {
-		v.Vals = &Value{Kind: KindSequence}
-	}
-	if v.Keys.Len() != len(v.Vals.Elems) {
-		m.fail("map of %d keys and %d values", v.Keys.Len(), len(v.Vals.Elems))
+	if v.Keys.Len() != len(v.List) {
+		m.fail("map of %d keys and %d values", v.Keys.Len(), len(v.List))
 	}
 	return v
-}
-
-// String describes kind and shape: "tensor f32[2,3]", "sequence of 2".
-func (v Value) String() string {
-	switch v.Kind {
-	case KindTensor:
-		return fmt.Sprintf("tensor %v%v", v.Tensor.Elem, v.Tensor.Shape)
-	case KindSequence:
-		return fmt.Sprintf("sequence of %d", len(v.Elems))
-	case KindOptional:
-		if len(v.Elems) == 0 {
-			return "optional, none"
-		}
-		return "optional " + v.Elems[0].String()
-	case KindMap:
-		return fmt.Sprintf("map of %d", v.Keys.Len())
-	}
-	return v.Kind.String()
 }

@@ -13,21 +13,21 @@ import (
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
-func values() map[string]onnxpb.Value {
-	f := onnxpb.TensorValue(tensor.Of(dtype.F32, []float32{1, 2, 3}, 3))
-	s := onnxpb.TensorValue(&tensor.Tensor{Elem: dtype.String, Shape: []int{2}, Str: []string{"a", "b"}})
-	seq := onnxpb.Value{Kind: onnxpb.KindSequence, Elem: 1, Elems: []onnxpb.Value{f, f}}
-	m := onnxpb.Value{Kind: onnxpb.KindMap, Keys: tensor.Of(dtype.I64, []int64{7, -8}, 2), Vals: &seq}
-	return map[string]onnxpb.Value{
+func values() map[string]tensor.Value {
+	f := tensor.ValueOf(tensor.Of(dtype.F32, []float32{1, 2, 3}, 3))
+	s := tensor.ValueOf(&tensor.Tensor{Elem: dtype.String, Shape: []int{2}, Str: []string{"a", "b"}})
+	seq := tensor.Value{Kind: tensor.KindSequence, List: []tensor.Value{f, f}}
+	m := tensor.Value{Kind: tensor.KindMap, Keys: tensor.Of(dtype.I64, []int64{7, -8}, 2), List: seq.List}
+	return map[string]tensor.Value{
 		"tensor": f, "strings": s, "sequence": seq, "map": m,
-		"empty sequence":    {Kind: onnxpb.KindSequence, Elem: 1},
-		"sequence of maps":  {Kind: onnxpb.KindSequence, Elem: 4, Elems: []onnxpb.Value{m}},
-		"nested sequence":   {Kind: onnxpb.KindSequence, Elem: 3, Elems: []onnxpb.Value{seq}},
-		"optional":          {Kind: onnxpb.KindOptional, Elem: 1, Elems: []onnxpb.Value{f}},
-		"none":              {Kind: onnxpb.KindOptional},
-		"optional sequence": {Kind: onnxpb.KindOptional, Elem: 3, Elems: []onnxpb.Value{seq}},
-		"string map": {Kind: onnxpb.KindMap, Keys: &tensor.Tensor{Elem: dtype.String, Shape: []int{2}, Str: []string{"x", "y"}},
-			Vals: &seq},
+		"empty sequence":    {Kind: tensor.KindSequence},
+		"sequence of maps":  {Kind: tensor.KindSequence, List: []tensor.Value{m}},
+		"nested sequence":   {Kind: tensor.KindSequence, List: []tensor.Value{seq}},
+		"optional":          {Kind: tensor.KindOptional, List: []tensor.Value{f}},
+		"none":              {Kind: tensor.KindOptional},
+		"optional sequence": {Kind: tensor.KindOptional, List: []tensor.Value{seq}},
+		"string map": {Kind: tensor.KindMap, Keys: &tensor.Tensor{Elem: dtype.String, Shape: []int{2}, Str: []string{"x", "y"}},
+			List: seq.List},
 	}
 }
 
@@ -55,21 +55,21 @@ func TestValueErrors(t *testing.T) {
 		deep = pb{}.int(2, 3).sub(5, deep)
 	}
 	for _, c := range []struct {
-		kind onnxpb.Kind
+		kind tensor.Kind
 		data pb
 		want string
 	}{
-		{onnxpb.KindTensor, tensorOf(7, 2).sub(7, varints(1)), "want 2 values, got 1"},
-		{onnxpb.KindSequence, pb{}.int(2, 1).sub(3, tensorOf(1, 1)), "sequence[0]: tensor \"w\""},
-		{onnxpb.KindSequence, pb{}.int(2, 1).sub(3, one).sub(5), "mixed kinds"},
-		{onnxpb.KindSequence, pb{}.int(2, 3).sub(3, one), "elem_type 3, but the values are of kind tensor"},
-		{onnxpb.KindSequence, pb{}.int(2, 2).sub(4), "sparse"},
-		{onnxpb.KindSequence, deep, "nested more than 128"},
-		{onnxpb.KindOptional, pb{}.int(2, 1).sub(3, one).sub(3, one), "two values"},
-		{onnxpb.KindOptional, pb{}.sub(3, one), "elem_type 0"},
-		{onnxpb.KindMap, pb{}.int(2, 7).sub(3, varints(1, 2)), "map of 2 keys and 0 values"},
-		{onnxpb.KindMap, pb{}.int(2, 1).sub(3, varints(1)), "keys of type float"},
-		{onnxpb.KindNone, nil, "kind none"},
+		{tensor.KindTensor, tensorOf(7, 2).sub(7, varints(1)), "want 2 values, got 1"},
+		{tensor.KindSequence, pb{}.int(2, 1).sub(3, tensorOf(1, 1)), "sequence[0]: tensor \"w\""},
+		{tensor.KindSequence, pb{}.int(2, 1).sub(3, one).sub(5), "mixed kinds"},
+		{tensor.KindSequence, pb{}.int(2, 3).sub(3, one), "elem_type 3, but the values are of kind tensor"},
+		{tensor.KindSequence, pb{}.int(2, 2).sub(4), "sparse"},
+		{tensor.KindSequence, deep, "nested more than 128"},
+		{tensor.KindOptional, pb{}.int(2, 1).sub(3, one).sub(3, one), "two values"},
+		{tensor.KindOptional, pb{}.sub(3, one), "elem_type 0"},
+		{tensor.KindMap, pb{}.int(2, 7).sub(3, varints(1, 2)), "map of 2 keys and 0 values"},
+		{tensor.KindMap, pb{}.int(2, 1).sub(3, varints(1)), "keys of type float"},
+		{9, nil, "kind 9"},
 	} {
 		if _, err := onnxpb.ParseValue(c.data, c.kind); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v %x: got %v, want %s", c.kind, []byte(c.data), err, c.want)
@@ -78,13 +78,13 @@ func TestValueErrors(t *testing.T) {
 }
 
 func TestAppendErrors(t *testing.T) {
-	f := onnxpb.TensorValue(tensor.New(dtype.F32, 2))
-	for _, v := range []onnxpb.Value{
+	f := tensor.ValueOf(tensor.New(dtype.F32, 2))
+	for _, v := range []tensor.Value{
 		{},
-		onnxpb.TensorValue(&tensor.Tensor{Elem: dtype.F32, Shape: []int{3}, Data: []byte{1}}),
-		{Kind: onnxpb.KindOptional, Elems: []onnxpb.Value{f, f}},
-		{Kind: onnxpb.KindSequence, Elems: []onnxpb.Value{f, {Kind: onnxpb.KindOptional}}},
-		{Kind: onnxpb.KindMap},
+		tensor.ValueOf(&tensor.Tensor{Elem: dtype.F32, Shape: []int{3}, Data: []byte{1}}),
+		{Kind: tensor.KindOptional, List: []tensor.Value{f, f}},
+		{Kind: tensor.KindSequence, List: []tensor.Value{f, {Kind: tensor.KindOptional}}},
+		{Kind: tensor.KindMap},
 	} {
 		if b, err := onnxpb.AppendValue(nil, "", v); err == nil {
 			t.Errorf("%+v: wrote %x", v, b)
@@ -99,7 +99,7 @@ func FuzzParseValue(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, kind uint8) {
-		v, err := onnxpb.ParseValue(data, onnxpb.Kind(kind%5))
+		v, err := onnxpb.ParseValue(data, tensor.Kind(kind%5))
 		if err != nil {
 			return
 		}
@@ -145,7 +145,8 @@ func TestShared(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					if _, err := onnxpb.ParseValue(data, info.Type.Kind); err != nil {
+					kind, _ := info.Type.Kind.Value()
+					if _, err := onnxpb.ParseValue(data, kind); err != nil {
 						t.Errorf("%s: %v", name, err)
 					}
 					files++

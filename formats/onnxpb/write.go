@@ -50,52 +50,51 @@ func AppendTensor(b []byte, name string, t *tensor.Tensor) ([]byte, error) {
 
 // AppendValue appends the message of an input or output file: a TensorProto, SequenceProto, OptionalProto or
 // MapProto after the kind of v.
-func AppendValue(b []byte, name string, v Value) ([]byte, error) {
+func AppendValue(b []byte, name string, v tensor.Value) ([]byte, error) {
 	switch v.Kind {
-	case KindTensor:
+	case tensor.KindTensor:
+		if v.Tensor == nil {
+			return nil, fmt.Errorf("value %s is missing", quote(name))
+		}
 		return AppendTensor(b, name, v.Tensor)
-	case KindSequence, KindOptional:
-		if v.Kind == KindOptional && len(v.Elems) > 1 {
-			return nil, fmt.Errorf("optional of %d values", len(v.Elems))
+	case tensor.KindSequence, tensor.KindOptional:
+		if v.Kind == tensor.KindOptional && len(v.List) > 1 {
+			return nil, fmt.Errorf("optional of %d values", len(v.List))
 		}
 		return appendElems(b, name, v)
-	case KindMap:
+	case tensor.KindMap:
 		return appendMap(b, name, v)
 	}
 	return nil, fmt.Errorf("value of kind %v: %w", v.Kind, ErrUnsupported)
 }
 
-// fieldOfKind gives number and elem_type of the value field in SequenceProto and OptionalProto, which agree.
-var fieldOfKind = map[Kind]struct {
-	field protowire.Number
-	elem  int32
-}{KindTensor: {3, 1}, KindSequence: {5, 3}, KindMap: {6, 4}, KindOptional: {7, 5}}
-
-func appendElems(b []byte, name string, v Value) ([]byte, error) {
+func appendElems(b []byte, name string, v tensor.Value) ([]byte, error) {
 	if name != "" {
 		b = appendString(b, 1, name)
 	}
-	elem := v.Elem
-	if len(v.Elems) > 0 {
-		elem = fieldOfKind[v.Elems[0].Kind].elem
+	elem := fieldOfKind[tensor.KindTensor].elem // of an empty one any will do
+	if v.Kind == tensor.KindOptional {
+		elem = 0
+	}
+	if len(v.List) > 0 {
+		elem = fieldOfKind[v.List[0].Kind].elem
 	}
 	b = appendVarint(b, 2, int64(elem))
-	for i, e := range v.Elems {
-		f, ok := fieldOfKind[e.Kind]
-		if !ok || e.Kind != v.Elems[0].Kind {
-			return nil, fmt.Errorf("%v element %d is of kind %v, the first of kind %v", v.Kind, i, e.Kind, v.Elems[0].Kind)
+	for i, e := range v.List {
+		if int(e.Kind) >= len(fieldOfKind) || e.Kind != v.List[0].Kind {
+			return nil, fmt.Errorf("%v element %d is of kind %v, the first of kind %v", v.Kind, i, e.Kind, v.List[0].Kind)
 		}
 		sub, err := AppendValue(nil, "", e)
 		if err != nil {
 			return nil, fmt.Errorf("%v element %d: %w", v.Kind, i, err)
 		}
-		b = appendBytes(b, f.field, sub)
+		b = appendBytes(b, fieldOfKind[e.Kind].field, sub)
 	}
 	return b, nil
 }
 
-func appendMap(b []byte, name string, v Value) ([]byte, error) {
-	if v.Keys == nil || v.Vals == nil || v.Vals.Kind != KindSequence || len(v.Keys.Shape) != 1 || v.Keys.Shape[0] != len(v.Vals.Elems) {
+func appendMap(b []byte, name string, v tensor.Value) ([]byte, error) {
+	if v.Keys == nil || len(v.Keys.Shape) != 1 || v.Keys.Shape[0] != len(v.List) {
 		return nil, fmt.Errorf("map: keys and values do not belong together")
 	}
 	if name != "" {
@@ -116,7 +115,7 @@ func appendMap(b []byte, name string, v Value) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("map: keys of type %v", v.Keys.Elem)
 	}
-	vals, err := AppendValue(nil, "", *v.Vals)
+	vals, err := AppendValue(nil, "", tensor.SequenceOf(v.List...))
 	if err != nil {
 		return nil, fmt.Errorf("map: %w", err)
 	}

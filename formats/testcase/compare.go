@@ -30,7 +30,7 @@ func DefaultTolerance() Tolerance {
 const maxReason = 500 // bytes
 
 // CompareOutputs compares all outputs of a run. The reason names the first output that differs.
-func CompareOutputs(got, want []onnxpb.Value, tol Tolerance) (ok bool, reason string) {
+func CompareOutputs(got, want []tensor.Value, tol Tolerance) (ok bool, reason string) {
 	if len(got) != len(want) {
 		return false, fmt.Sprintf("want %d outputs, got %d", len(want), len(got))
 	}
@@ -44,7 +44,7 @@ func CompareOutputs(got, want []onnxpb.Value, tol Tolerance) (ok bool, reason st
 
 // Compare compares a value with the expected one: kind, element type, shape, then elements. The reason is one line
 // of at most 500 bytes, such as "[2,3] float: 4 of 6 differ, worst at [1,2]: got 0.5 want 0.25".
-func Compare(got, want onnxpb.Value, tol Tolerance) (ok bool, reason string) {
+func Compare(got, want tensor.Value, tol Tolerance) (ok bool, reason string) {
 	reason = compare(got, want, tol, 0)
 	return reason == "", shorten(reason)
 }
@@ -62,7 +62,7 @@ func shorten(s string) string {
 
 const maxNesting = 128
 
-func compare(got, want onnxpb.Value, tol Tolerance, depth int) string {
+func compare(got, want tensor.Value, tol Tolerance, depth int) string {
 	if depth > maxNesting {
 		return "values are nested too deeply"
 	}
@@ -70,31 +70,31 @@ func compare(got, want onnxpb.Value, tol Tolerance, depth int) string {
 		return fmt.Sprintf("is a %v, want a %v", got.Kind, want.Kind)
 	}
 	switch want.Kind {
-	case onnxpb.KindTensor:
+	case tensor.KindTensor:
 		return compareTensors(got.Tensor, want.Tensor, tol)
-	case onnxpb.KindSequence:
-		if len(got.Elems) != len(want.Elems) {
-			return fmt.Sprintf("sequence: want %d elements, got %d", len(want.Elems), len(got.Elems))
+	case tensor.KindSequence:
+		if len(got.List) != len(want.List) {
+			return fmt.Sprintf("sequence: want %d elements, got %d", len(want.List), len(got.List))
 		}
-		for i := range want.Elems {
-			if r := compare(got.Elems[i], want.Elems[i], tol, depth+1); r != "" {
+		for i := range want.List {
+			if r := compare(got.List[i], want.List[i], tol, depth+1); r != "" {
 				return fmt.Sprintf("sequence element %d %s", i, r)
 			}
 		}
-	case onnxpb.KindOptional:
-		if len(got.Elems) != len(want.Elems) {
+	case tensor.KindOptional:
+		if len(got.List) != len(want.List) {
 			return fmt.Sprintf("optional: want %s, got %s", presence(want), presence(got))
 		}
-		if len(want.Elems) == 1 {
-			if r := compare(got.Elems[0], want.Elems[0], tol, depth+1); r != "" {
+		if len(want.List) == 1 {
+			if r := compare(got.List[0], want.List[0], tol, depth+1); r != "" {
 				return "optional " + r
 			}
 		}
-	case onnxpb.KindMap:
+	case tensor.KindMap:
 		if r := compareTensors(got.Keys, want.Keys, Tolerance{Compare: "close", ExactInts: true}); r != "" {
 			return "map keys " + r
 		}
-		if r := compare(*got.Vals, *want.Vals, tol, depth+1); r != "" {
+		if r := compare(tensor.SequenceOf(got.List...), tensor.SequenceOf(want.List...), tol, depth+1); r != "" {
 			return "map values: " + r
 		}
 	default:
@@ -103,11 +103,11 @@ func compare(got, want onnxpb.Value, tol Tolerance, depth int) string {
 	return ""
 }
 
-func presence(v onnxpb.Value) string {
-	if len(v.Elems) == 0 {
+func presence(v tensor.Value) string {
+	if len(v.List) == 0 {
 		return "none"
 	}
-	return "a " + v.Elems[0].Kind.String()
+	return "a " + v.List[0].Kind.String()
 }
 
 func compareTensors(got, want *tensor.Tensor, tol Tolerance) string {

@@ -6,47 +6,45 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/formats/testcase"
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
 // of makes a rank 1 tensor of any real type.
-func of(elem dtype.Type, v ...float64) onnxpb.Value {
+func of(elem dtype.Type, v ...float64) tensor.Value {
 	t := tensor.New(elem, len(v))
 	for i, x := range v {
 		t.SetFloat(i, x)
 	}
-	return onnxpb.TensorValue(t)
+	return tensor.ValueOf(t)
 }
 
-func shaped(v onnxpb.Value, shape ...int) onnxpb.Value {
+func shaped(v tensor.Value, shape ...int) tensor.Value {
 	v.Tensor.Shape = shape
 	return v
 }
 
-func i64(v ...int64) onnxpb.Value { return onnxpb.TensorValue(tensor.Of(dtype.I64, v, len(v))) }
+func i64(v ...int64) tensor.Value { return tensor.ValueOf(tensor.Of(dtype.I64, v, len(v))) }
 
-func u64(v ...uint64) onnxpb.Value { return onnxpb.TensorValue(tensor.Of(dtype.U64, v, len(v))) }
+func u64(v ...uint64) tensor.Value { return tensor.ValueOf(tensor.Of(dtype.U64, v, len(v))) }
 
-func c64(v ...float32) onnxpb.Value {
+func c64(v ...float32) tensor.Value {
 	t := tensor.New(dtype.C64, len(v)/2)
 	copy(t.F32(), v)
-	return onnxpb.TensorValue(t)
+	return tensor.ValueOf(t)
 }
 
-func text(v ...string) onnxpb.Value {
-	return onnxpb.TensorValue(&tensor.Tensor{Elem: dtype.String, Shape: []int{len(v)}, Str: v})
+func text(v ...string) tensor.Value {
+	return tensor.ValueOf(&tensor.Tensor{Elem: dtype.String, Shape: []int{len(v)}, Str: v})
 }
 
-func seq(v ...onnxpb.Value) onnxpb.Value { return onnxpb.Value{Kind: onnxpb.KindSequence, Elems: v} }
+func seq(v ...tensor.Value) tensor.Value { return tensor.Value{Kind: tensor.KindSequence, List: v} }
 
-func opt(v ...onnxpb.Value) onnxpb.Value { return onnxpb.Value{Kind: onnxpb.KindOptional, Elems: v} }
+func opt(v ...tensor.Value) tensor.Value { return tensor.Value{Kind: tensor.KindOptional, List: v} }
 
-func mapOf(keys onnxpb.Value, vals ...onnxpb.Value) onnxpb.Value {
-	s := seq(vals...)
-	return onnxpb.Value{Kind: onnxpb.KindMap, Keys: keys.Tensor, Vals: &s}
+func mapOf(keys tensor.Value, vals ...tensor.Value) tensor.Value {
+	return tensor.Value{Kind: tensor.KindMap, Keys: keys.Tensor, List: vals}
 }
 
 func TestCompare(t *testing.T) {
@@ -62,7 +60,7 @@ func TestCompare(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, c := range []struct {
 		name      string
-		got, want onnxpb.Value
+		got, want tensor.Value
 		tol       testcase.Tolerance
 		reason    string // "" is equal
 	}{
@@ -74,7 +72,7 @@ func TestCompare(t *testing.T) {
 		{"rank 0 is not rank 1", shaped(of(dtype.F32, 1)), of(dtype.F32, 1), def, "[1] float: got shape []"},
 		{"shape only", of(dtype.F32, 1), of(dtype.F32, 2), shape, ""},
 		{"shape only, other shape", of(dtype.F32, 1), of(dtype.F32, 2, 3), shape, "got shape"},
-		{"nothing", onnxpb.TensorValue(nil), of(dtype.F32, 2, 3), def, "is missing"},
+		{"nothing", tensor.ValueOf(nil), of(dtype.F32, 2, 3), def, "is missing"},
 		{"empty", of(dtype.F32), of(dtype.F32), def, ""},
 
 		{"float within", of(dtype.F32, 1.0009), of(dtype.F32, 1), def, ""},
@@ -137,7 +135,7 @@ func TestCompare(t *testing.T) {
 
 func TestCompareOutputs(t *testing.T) {
 	tol := testcase.DefaultTolerance()
-	a, b := []onnxpb.Value{i64(1), i64(2)}, []onnxpb.Value{i64(1), i64(3)}
+	a, b := []tensor.Value{i64(1), i64(2)}, []tensor.Value{i64(1), i64(3)}
 	if ok, r := testcase.CompareOutputs(a, a, tol); !ok || r != "" {
 		t.Errorf("equal: %q", r)
 	}
@@ -152,7 +150,7 @@ func TestCompareOutputs(t *testing.T) {
 	for range 100 {
 		long, deep = seq(long), seq(deep)
 	}
-	for _, v := range []onnxpb.Value{long, deep} {
+	for _, v := range []tensor.Value{long, deep} {
 		if ok, r := testcase.Compare(v, deep, tol); !ok && (len(r) > 500 || strings.Contains(r, "\n")) {
 			t.Errorf("reason of %d bytes: %q", len(r), r)
 		}
@@ -160,8 +158,8 @@ func TestCompareOutputs(t *testing.T) {
 }
 
 func ExampleCompareOutputs() {
-	got := []onnxpb.Value{i64(4), onnxpb.TensorValue(tensor.Of(dtype.F32, []float32{0, 1, .5}, 3))}
-	want := []onnxpb.Value{i64(4), onnxpb.TensorValue(tensor.Of(dtype.F32, []float32{0, 1, .25}, 3))}
+	got := []tensor.Value{i64(4), tensor.ValueOf(tensor.Of(dtype.F32, []float32{0, 1, .5}, 3))}
+	want := []tensor.Value{i64(4), tensor.ValueOf(tensor.Of(dtype.F32, []float32{0, 1, .25}, 3))}
 	fmt.Println(testcase.CompareOutputs(got, want, testcase.DefaultTolerance()))
 	// Output: false output 1 [3] float: 1 of 3 differ, worst at [2]: got 0.5 want 0.25
 }

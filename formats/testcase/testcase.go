@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/llmc-go/llmc/formats/onnxpb"
+	"github.com/llmc-go/llmc/ir/tensor"
 )
 
 // Suite is the cases below some paths.
@@ -310,8 +311,8 @@ func (c *Case) tolerance() (Tolerance, error) {
 // Set is the values of one data set. There may be fewer inputs than the graph has: the rest have initializers.
 type Set struct {
 	Number  int
-	Inputs  []onnxpb.Value
-	Outputs []onnxpb.Value
+	Inputs  []tensor.Value
+	Outputs []tensor.Value
 }
 
 // Set reads data set number k.
@@ -326,8 +327,8 @@ func (o *Open) Set(k int) (*Set, error) {
 }
 
 // values reads KIND_0.pb, KIND_1.pb ... The kind of each value follows from its declaration.
-func (o *Open) values(k int, what string, infos []onnxpb.ValueInfo) ([]onnxpb.Value, error) {
-	var out []onnxpb.Value
+func (o *Open) values(k int, what string, infos []onnxpb.ValueInfo) ([]tensor.Value, error) {
+	var out []tensor.Value
 	prefix := fmt.Sprintf("test_data_set_%d/%s_", k, what)
 	files := 0
 	for _, f := range o.Case.Files {
@@ -340,9 +341,12 @@ func (o *Open) values(k int, what string, infos []onnxpb.ValueInfo) ([]onnxpb.Va
 		if i >= len(infos) {
 			return nil, fmt.Errorf("%s: the graph has %d %ss", name, len(infos), what)
 		}
-		kind := onnxpb.KindTensor
+		kind := tensor.KindTensor
 		if t := infos[i].Type; t != nil && t.Kind != onnxpb.KindNone {
-			kind = t.Kind
+			var ok bool
+			if kind, ok = t.Kind.Value(); !ok {
+				return nil, fmt.Errorf("%s: a value of kind %v: %w", name, t.Kind, onnxpb.ErrUnsupported)
+			}
 		}
 		data, err := o.Case.read(name)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/formats/testcase"
+	"github.com/llmc-go/llmc/ir/tensor"
 )
 
 // message encodes length-delimited fields and, for a negative number, a varint field.
@@ -41,7 +42,7 @@ func model(more ...any) []byte {
 	return message(1, 10, 8, message(2, 21), 7, append(graph, message(more...)...))
 }
 
-func value(t *testing.T, v onnxpb.Value) []byte {
+func value(t *testing.T, v tensor.Value) []byte {
 	t.Helper()
 	b, err := onnxpb.AppendValue(nil, "other name", v)
 	if err != nil {
@@ -54,7 +55,7 @@ func value(t *testing.T, v onnxpb.Value) []byte {
 func tree(t *testing.T) map[string][]byte {
 	external := message(5, message(1, 1, 2, 7, 8, "w", 14, 1, 13, message(1, "location", 2, "w.bin")))
 	x, y := value(t, i64(1, 2)), value(t, i64(3))
-	s := value(t, onnxpb.Value{Kind: onnxpb.KindSequence, Elem: 1, Elems: []onnxpb.Value{i64(5)}})
+	s := value(t, tensor.Value{Kind: tensor.KindSequence, List: []tensor.Value{i64(5)}})
 	files := map[string][]byte{
 		"node/b/model.onnx": model(), "node/b/data.json": []byte(`{"rtol": 0.5, "compare": "shape"}`),
 		"node/a/model.onnx": model(5, external[2:]), "node/a/w.bin": []byte("\x09\x00\x00\x00\x00\x00\x00\x00"),
@@ -150,7 +151,7 @@ func checkCase(t *testing.T, kind string, c *testcase.Case) {
 	if err != nil {
 		t.Fatalf("%s %s: %v", kind, c.Name, err)
 	}
-	if len(set.Inputs) != 2 || set.Inputs[0].Tensor.Int(1) != 2 || set.Inputs[1].Kind != onnxpb.KindSequence || set.Outputs[0].Tensor.Int(0) != 3 {
+	if len(set.Inputs) != 2 || set.Inputs[0].Tensor.Int(1) != 2 || set.Inputs[1].Kind != tensor.KindSequence || set.Outputs[0].Tensor.Int(0) != 3 {
 		t.Errorf("%s %s: set %+v", kind, c.Name, set)
 	}
 	want := testcase.DefaultTolerance()

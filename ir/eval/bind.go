@@ -222,7 +222,7 @@ func (f *frame) bindParams(params []*ir.Value, vals []Value, names []string) err
 
 // fits compares a value with a type, extents aside.
 func fits(t ir.Type, v Value) error {
-	if v.absent() {
+	if v.Absent() {
 		return fmt.Errorf("want %v, got nothing", t)
 	}
 	if v.Kind != t.Kind {

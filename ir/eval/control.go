@@ -50,7 +50,7 @@ func (f *frame) loop(n *ir.Node, in []Value) ([]Value, error) {
 		trips = max(t.Int(0), 0)
 	}
 	going := true
-	if !in[1].absent() {
+	if !in[1].Absent() {
 		var err error
 		if going, err = truth(in[1], "condition"); err != nil {
 			return nil, err

@@ -79,38 +79,13 @@ func (e *Evaluator) FoldNode(m *ir.Module, n *ir.Node, in []*tensor.Tensor, limi
 }
 
 // Value is what an evaluated value holds; the zero Value stands for an absent operand.
-type Value struct {
-	Kind   ir.Kind
-	Tensor *tensor.Tensor // of a tensor
-	List   []Value        // the elements of a sequence; that of an optional, or nothing
-}
+type Value = tensor.Value
 
 // Of makes a tensor value.
-func Of(t *tensor.Tensor) Value { return Value{Kind: ir.Tensor, Tensor: t} }
+func Of(t *tensor.Tensor) Value { return tensor.ValueOf(t) }
 
 // Tensors makes tensor values.
-func Tensors(l ...*tensor.Tensor) []Value {
-	out := make([]Value, len(l))
-	for i, t := range l {
-		out[i] = Of(t)
-	}
-	return out
-}
-
-func (v Value) absent() bool { return v.Kind == ir.Tensor && v.Tensor == nil }
-
-// String describes a value for messages: f32[2, 3].
-func (v Value) String() string {
-	switch {
-	case v.absent():
-		return "nothing"
-	case v.Kind == ir.Tensor:
-		return fmt.Sprintf("%v%v", v.Tensor.Elem, v.Tensor.Shape)
-	case v.Kind == ir.Sequence:
-		return fmt.Sprintf("sequence of %d", len(v.List))
-	}
-	return fmt.Sprintf("optional of %d", len(v.List))
-}
+func Tensors(l ...*tensor.Tensor) []Value { return tensor.ValuesOf(l...) }
 
 // Way is one of the definitions of an operator.
 type Way uint8
