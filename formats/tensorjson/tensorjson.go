@@ -97,7 +97,7 @@ type decoder struct {
 }
 
 func (d *decoder) locate(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("byte %d: %w", d.dec.InputOffset(), err)

@@ -38,7 +38,6 @@ type contractStep struct {
 	accBytes     int
 	bias         gemm.Args // template: which pointers and strides are set
 	a, b, c, add unsafe.Pointer
-	biasM        unsafe.Pointer
 	bPack        unsafe.Pointer
 	packing      bool
 }
