@@ -250,6 +250,9 @@ func (f *frame) run(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return f.wrap(err)
 		}
+		if err := f.s.forget(st.Defs); err != nil {
+			return f.wrap(err)
+		}
 		if st.Late && f.stamps[i] != f.s.late {
 			if err := f.bind(i); err != nil {
 				return err

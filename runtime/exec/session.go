@@ -269,6 +269,22 @@ func (s *Session) define(d *program.LateDef, v int64) error {
 	return s.m.Program.Dims.Eval(s.syms, s.vals)
 }
 
+// forget takes back the values of late symbols that a step is about to define again: an earlier iteration's
+// sizes must not be taken for this one's.
+func (s *Session) forget(defs []program.LateDef) error {
+	stale := false
+	for i := range defs {
+		if s.syms[defs[i].Sym] != dim.Unset {
+			s.syms[defs[i].Sym] = dim.Unset
+			stale = true
+		}
+	}
+	if !stale {
+		return nil
+	}
+	return s.m.Program.Dims.Eval(s.syms, s.vals)
+}
+
 // needScratch makes the session's scratch at least n bytes long.
 func (s *Session) needScratch(n int) {
 	if len(s.scratch) < n {
