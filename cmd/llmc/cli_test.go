@@ -14,6 +14,7 @@ import (
 	"github.com/llmc-go/llmc/formats/npy"
 	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/formats/testcase"
+	"github.com/llmc-go/llmc/ir/tensor"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -107,7 +108,7 @@ func TestErrorsAndExitCodes(t *testing.T) {
 		{[]string{"run", "--speed", "9", mnist}, 64, "unknown flag: --speed"},
 		{[]string{"run", "--threads", "many", mnist}, 64, `invalid argument "many" for "--threads" flag`},
 		{[]string{"run", "--max-memory", "much", mnist}, 64, "want a number of bytes such as 512MB"},
-		{[]string{"run", mnist}, 64, "no value for Input3: f32[1, 1, 28, 28]: give --input NAME=VALUE, or --random"},
+		{[]string{"run", mnist}, 64, "no value for Input3: f32[1, 1, 28, 28]: give --input NAME=VALUE, --random or --zeros"},
 		{[]string{"run", mnist, "--input", "y=1"}, 64, `the model has no input "y"; its inputs are "Input3"`},
 		{[]string{"run", mnist, "--input", "Input3=[1, 2"}, 64, `input "Input3"`},
 		{[]string{"run", mnist, "--input", "Input3=@x.zip"}, 64, "x.zip: want a file .npy, .pb, .json, .png or .jpg"},
@@ -290,7 +291,7 @@ func TestRunDirectory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if same, why := testcase.Compare(onnxpb.TensorValue(got), onnxpb.TensorValue(want), testcase.Tolerance{RTol: 1e-3, ATol: 1e-2, Compare: "close"}); !same || gotName == "" {
+			if same, why := testcase.Compare(tensor.ValueOf(got), tensor.ValueOf(want), testcase.Tolerance{RTol: 1e-3, ATol: 1e-2, Compare: "close"}); !same || gotName == "" {
 				t.Errorf("%s %s %q: %s", name, file, gotName, why)
 			}
 		}

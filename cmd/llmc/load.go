@@ -337,7 +337,7 @@ func (l *loaded) shape(info llmc.Info) ([]int, error) {
 			return nil, err
 		}
 		if v < 0 || v > 1<<32 {
-			return nil, usagef("input %q: extent %s is %d", info.Name, text, v)
+			return nil, fmt.Errorf("input %q: extent %s is %d", info.Name, text, v)
 		}
 		shape[i] = int(v)
 	}

@@ -9,17 +9,14 @@ import (
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
-// maxRandom bounds a random input, in elements.
-const maxRandom = 1 << 28
-
 // randomInput makes values by name and type, as models of language and vision want them: floats from N(0, 1), or a
 // tenth of that for caches, integers from 1 to 999, ones for masks, a range for positions, zeros for types of tokens.
 func randomInput(info llmc.Info, shape []int, dims map[string]int64, seed uint64) (*tensor.Tensor, error) {
-	n, ok := tensor.Count(shape)
-	if !ok || n > maxRandom || info.Elem == dtype.String || info.Elem.IsComplex() {
+	if info.Elem == dtype.String || info.Elem.IsComplex() {
 		return nil, usagef("input %q: %v%v cannot be made up; give it with --input", info.Name, info.Elem, shape)
 	}
 	t := tensor.New(info.Elem, shape...)
+	n := t.Len()
 	r := rand.New(rand.NewPCG(seed, hash(info.Name)))
 	name := strings.ToLower(info.Name)
 	has := func(s string) bool { return strings.Contains(name, s) }

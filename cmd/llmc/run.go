@@ -30,6 +30,8 @@ type runFlags struct {
 	top             int
 	labels          string
 	explain, random bool
+	zeros           bool
+	timeout         time.Duration
 	seed            uint64
 }
 
@@ -55,7 +57,13 @@ is 3 where something in the model is not supported.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: modelFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := a.run(cmd.Context(), &f, args[0])
+			ctx := cmd.Context()
+			if f.timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, f.timeout)
+				defer cancel()
+			}
+			err := a.run(ctx, &f, args[0])
 			var e *exitError
 			if err != nil && f.inDir != "" && driver.IsUnsupported(err) && !errors.As(err, &e) {
 				return &exitError{exitUnsupported, err}
@@ -72,7 +80,9 @@ is 3 where something in the model is not supported.`,
 	fl.StringVar(&f.labels, "labels", "", "names for --top: a JSON array, a JSON object, or a name a line")
 	fl.BoolVar(&f.explain, "explain", false, "write every step with its kernel to standard error")
 	fl.BoolVar(&f.random, "random", false, "make up values for inputs that are not given")
+	fl.BoolVar(&f.zeros, "zeros", false, "zeros for inputs that are not given")
 	fl.Uint64Var(&f.seed, "seed", 1, "of --random")
+	fl.DurationVar(&f.timeout, "timeout", 0, "time for all of it; 0 is no limit")
 	f.model.add(c)
 	f.pic.add(c)
 	return c
@@ -154,7 +164,7 @@ func (l *loaded) readInputs(f *runFlags) (llmc.Tensors, error) {
 		if in[info.Name] != nil {
 			continue
 		}
-		if !f.random {
+		if !f.random && !f.zeros {
 			missing = append(missing, info)
 			continue
 		}
@@ -162,7 +172,7 @@ func (l *loaded) readInputs(f *runFlags) (llmc.Tensors, error) {
 		if err != nil {
 			return nil, err
 		}
-		if in[info.Name], err = randomInput(info, shape, l.dims, f.seed); err != nil {
+		if in[info.Name], err = f.madeUp(info, shape, l.dims); err != nil {
 			return nil, err
 		}
 	}
@@ -174,10 +184,25 @@ func (l *loaded) readInputs(f *runFlags) (llmc.Tensors, error) {
 		for _, m := range missing {
 			list = append(list, m.String())
 		}
-		return nil, usagef("no value for %s: give --input NAME=VALUE, or --random", strings.Join(list, ", "))
+		return nil, usagef("no value for %s: give --input NAME=VALUE, --random or --zeros", strings.Join(list, ", "))
 	}
 	return in, nil
 }
+
+// madeUp is the value of an input that nobody gave.
+func (f *runFlags) madeUp(info llmc.Info, shape []int, dims map[string]int64) (*tensor.Tensor, error) {
+	n, ok := tensor.Count(shape)
+	if limit := int64(f.model.memory); !ok || n > maxMadeUp || limit > 0 && int64(info.Elem.Bytes(n)) > limit {
+		return nil, fmt.Errorf("input %q: %v%v does not fit into memory", info.Name, info.Elem, shape)
+	}
+	if f.random {
+		return randomInput(info, shape, dims, f.seed)
+	}
+	return tensor.New(info.Elem, shape...), nil
+}
+
+// maxMadeUp bounds an input that nobody gave, in elements.
+const maxMadeUp = 1 << 28
 
 // readDir reads input_K.pb. Files for inputs with an initializer are read past.
 func (l *loaded) readDir(dir string, in llmc.Tensors) error {

@@ -74,7 +74,7 @@ func TestWorkerSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := tensorFile(t, set, "output_0")
-		if same, why := testcase.Compare(onnxpb.TensorValue(got), onnxpb.TensorValue(want), testcase.Tolerance{RTol: 1e-4, ATol: 1e-2, Compare: "close"}); !same {
+		if same, why := testcase.Compare(tensor.ValueOf(got), tensor.ValueOf(want), testcase.Tolerance{RTol: 1e-4, ATol: 1e-2, Compare: "close"}); !same {
 			t.Errorf("data set %d: %s", set, why)
 		}
 	}
