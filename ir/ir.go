@@ -27,12 +27,17 @@ const (
 	Map      = tensor.KindMap
 )
 
+// AnyExtent is the symbol of an extent that may be another for every element of a box: seq(f32[any_extent, 3]).
+// Nothing binds it.
+const AnyExtent = "any_extent"
+
 // Type is the type of a value. Elem and Shape belong to tensors, Of to the other kinds, Key to maps. Layout
-// is "" for row-major.
+// is "" for row-major. Open says of what a box holds that not even the rank is known.
 type Type struct {
 	Kind   Kind
 	Elem   dtype.Type
 	Shape  []dim.Expr
+	Open   bool
 	Of     *Type
 	Key    dtype.Type
 	Layout string
@@ -41,7 +46,7 @@ type Type struct {
 // TensorType makes a tensor type.
 func TensorType(elem dtype.Type, shape ...dim.Expr) Type { return Type{Elem: elem, Shape: shape} }
 
-// String is the text form: f32[B, 64], seq(f32[B]), opt(...), map(i64, f32).
+// String is the text form: f32[B, 64], seq(f32[3]), seq(any(f32)), opt(...), map(i64, f32[]).
 func (t Type) String() string {
 	switch t.Kind {
 	case Sequence:
@@ -50,6 +55,9 @@ func (t Type) String() string {
 		return "opt(" + t.Of.String() + ")"
 	case Map:
 		return "map(" + t.Key.String() + ", " + t.Of.String() + ")"
+	}
+	if t.Open {
+		return "any(" + t.Elem.String() + ")"
 	}
 	s := make([]string, len(t.Shape))
 	for i, e := range t.Shape {
@@ -64,7 +72,7 @@ func (t Type) String() string {
 
 // EqualTypes compares two types.
 func EqualTypes(a, b Type) bool {
-	if a.Kind != b.Kind || a.Elem != b.Elem || a.Key != b.Key || a.Layout != b.Layout || (a.Of == nil) != (b.Of == nil) {
+	if a.Kind != b.Kind || a.Elem != b.Elem || a.Key != b.Key || a.Layout != b.Layout || a.Open != b.Open || (a.Of == nil) != (b.Of == nil) {
 		return false
 	}
 	return dim.EqualAll(a.Shape, b.Shape) && (a.Of == nil || EqualTypes(*a.Of, *b.Of))

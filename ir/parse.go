@@ -275,6 +275,20 @@ func (p *parser) guard() {
 	}
 }
 
+// ParseType reads the text form of a type.
+func ParseType(text string) (Type, error) {
+	p := &parser{lexer: lexer{src: text}, m: NewModule("")}
+	p.next()
+	t := p.typ(0)
+	if p.err == nil && p.kind != tokEOF {
+		p.fail(p.at, "want the end of a type, got %s", p.shown())
+	}
+	if p.err != nil {
+		return Type{}, p.err
+	}
+	return t, nil
+}
+
 func (p *parser) typ(depth int) Type {
 	at := p.at
 	if depth > maxKinds {
@@ -283,6 +297,10 @@ func (p *parser) typ(depth int) Type {
 	}
 	name := p.take(tokIdent, "a type")
 	switch {
+	case name == "any" && depth > 0 && p.accept("("):
+		e := p.elem()
+		p.expect(")")
+		return Type{Elem: e, Open: true}
 	case (name == "seq" || name == "opt") && p.accept("("):
 		of := p.typ(depth + 1)
 		p.expect(")")

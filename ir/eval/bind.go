@@ -233,13 +233,17 @@ func fits(t ir.Type, v Value) error {
 		if v.Tensor.Elem != t.Elem {
 			return fmt.Errorf("want element type %v, got %v", t.Elem, v.Tensor.Elem)
 		}
-		if len(v.Tensor.Shape) != len(t.Shape) {
+		if !t.Open && len(v.Tensor.Shape) != len(t.Shape) {
 			return fmt.Errorf("want %d axes as in %v, got shape %v", len(t.Shape), t, v.Tensor.Shape)
 		}
 		return v.Tensor.Check()
 	case ir.Optional:
 		if len(v.List) > 1 {
 			return fmt.Errorf("optional of %d values", len(v.List))
+		}
+	case ir.Map:
+		if v.Keys == nil || v.Keys.Elem != t.Key || len(v.Keys.Shape) != 1 || v.Keys.Shape[0] != len(v.List) {
+			return fmt.Errorf("want %v, got other keys, or not as many as values", t)
 		}
 	}
 	for i, x := range v.List {

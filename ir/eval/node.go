@@ -122,36 +122,37 @@ func (f *frame) attrs(l attr.List) (attr.List, error) {
 }
 
 func (f *frame) host(d *op.Def, n *ir.Node, in []Value) ([]Value, error) {
-	x, err := tensors(n, in)
-	if err != nil {
-		return nil, err
-	}
 	attrs, err := f.attrs(n.Attrs)
 	if err != nil {
 		return nil, err
 	}
 	types := make([]dtype.Type, len(n.Out))
 	for i, v := range n.Out {
-		types[i] = v.Type.Elem
+		types[i] = v.Type.Elem // invalid for what is no tensor
 	}
 	b := f.opts.Budget
 	var before int64
 	if b != nil {
 		before = b.Left
 	}
-	call := host.NewCall(x, attrs, make([]*tensor.Tensor, len(types)), types, b)
+	call := host.NewValueCall(in, attrs, make([]*tensor.Tensor, len(types)), types, b)
 	if err := d.Host.Run(call); err != nil {
 		return nil, err
 	}
 	out := make([]Value, len(types))
 	for i := range out {
-		t := call.Result(i)
-		if t == nil {
+		out[i] = call.Value(i)
+		if out[i].Absent() {
 			ir.Bugf(n, "host function %s gave no result %d", d.Host.Name, i)
 		}
+		if t := out[i].Tensor; t != nil {
+			before -= bytesOf(t)
+			f.count(t)
+		}
+	}
+	for _, t := range call.Made() {
 		before -= bytesOf(t)
 		f.count(t)
-		out[i] = Of(t)
 	}
 	if b != nil {
 		b.Left = before // scratch memory of the call is free again

@@ -16,13 +16,16 @@ type Fn struct {
 	Run  func(*Call) error
 }
 
-// Call is one invocation. In holds nil for absent optional operands. Attrs are those of the node; Dims
-// attributes arrive as Ints. Functions never write to In.
+// Call is one invocation. In holds nil for absent optional operands and for those that are no tensors. Attrs are
+// those of the node; Dims attributes arrive as Ints. Functions never write to In.
 type Call struct {
 	In    []*tensor.Tensor
 	Attrs attr.List
 
+	vals   []tensor.Value // all operands, where some are no tensors
 	outs   []*tensor.Tensor
+	boxes  []tensor.Value   // results that are no tensors
+	made   []*tensor.Tensor // what results hold that is new
 	types  []dtype.Type
 	budget *Budget
 }
@@ -57,6 +60,78 @@ func (c *Call) Reset(in []*tensor.Tensor, attrs attr.List, outs []*tensor.Tensor
 	*c = Call{In: in, Attrs: attrs, outs: append(c.outs[:0], outs...), types: types, budget: budget}
 }
 
+// NewValueCall prepares a call where some operands or results may be no tensors.
+func NewValueCall(in []tensor.Value, attrs attr.List, outs []*tensor.Tensor, types []dtype.Type, budget *Budget) *Call {
+	c := NewCall(make([]*tensor.Tensor, len(in)), attrs, outs, types, budget)
+	c.vals = in
+	for i, v := range in {
+		if v.Kind == tensor.KindTensor {
+			c.In[i] = v.Tensor
+		}
+	}
+	return c
+}
+
+// NumIn is the number of operands, absent ones included.
+func (c *Call) NumIn() int { return len(c.In) }
+
+// Val is operand i, whatever its kind; absent where there is none.
+func (c *Call) Val(i int) tensor.Value {
+	switch {
+	case i >= len(c.In):
+		return tensor.Value{}
+	case c.vals != nil:
+		return c.vals[i]
+	}
+	return tensor.ValueOf(c.In[i])
+}
+
+// Box is operand i, which must be of a kind.
+func (c *Call) Box(i int, k tensor.Kind) (tensor.Value, error) {
+	v := c.Val(i)
+	if v.Kind != k || v.Absent() {
+		return v, fmt.Errorf("operand %d: want a %v, got %v", i, k, v)
+	}
+	return v, nil
+}
+
+// SetBox gives result i a value that is no tensor. It may share tensors with operands; others come from New.
+func (c *Call) SetBox(i int, v tensor.Value) {
+	if c.boxes == nil {
+		c.boxes = make([]tensor.Value, len(c.types))
+	}
+	c.boxes[i] = v
+}
+
+// Value returns result i after Run.
+func (c *Call) Value(i int) tensor.Value {
+	if c.boxes != nil && c.boxes[i].Kind != tensor.KindTensor {
+		return c.boxes[i]
+	}
+	return tensor.ValueOf(c.outs[i])
+}
+
+// New makes a tensor within the budget, to be held by a result.
+func (c *Call) New(t dtype.Type, shape ...int) (*tensor.Tensor, error) {
+	n, ok := tensor.Count(shape)
+	if !ok || n > 1<<48 {
+		return nil, fmt.Errorf("shape %v is too large", shape)
+	}
+	size := int64(t.Bytes(n))
+	if t == dtype.String {
+		size = 16 * int64(n)
+	}
+	if err := c.budget.Take(size); err != nil {
+		return nil, fmt.Errorf("a tensor of shape %v: %w", shape, err)
+	}
+	x := tensor.New(t, append([]int(nil), shape...)...)
+	c.made = append(c.made, x)
+	return x, nil
+}
+
+// Made lists what New made.
+func (c *Call) Made() []*tensor.Tensor { return c.made }
+
 // NumOut is the number of results.
 func (c *Call) NumOut() int { return len(c.types) }
 
@@ -76,6 +151,9 @@ func (c *Call) Out(i int, shape ...int) (*tensor.Tensor, error) {
 			return nil, fmt.Errorf("result %d: want shape %v, got %v", i, t.Shape, shape)
 		}
 		return t, nil
+	}
+	if !c.types[i].Valid() {
+		return nil, fmt.Errorf("result %d is no tensor", i)
 	}
 	size := int64(c.types[i].Bytes(n))
 	if c.types[i] == dtype.String {

@@ -130,6 +130,9 @@ func validType(t ir.Type, depth int) error {
 		if !t.Elem.Valid() {
 			return fmt.Errorf("type %v has no element type", t)
 		}
+		if t.Open && (depth == 0 || len(t.Shape) > 0) {
+			return fmt.Errorf("type %v: only what a box holds may have any rank", t)
+		}
 		for i, e := range t.Shape {
 			if v, ok := e.Int(); ok && v < 0 {
 				return fmt.Errorf("type %v: axis %d has extent %d", t, i, v)
