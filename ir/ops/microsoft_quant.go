@@ -1,0 +1,269 @@
+package ops
+
+import (
+	"fmt"
+
+	"github.com/llmc-go/llmc/ir"
+	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/op"
+	"github.com/llmc-go/llmc/ir/tensor"
+)
+
+// microsoftQuantSpellings are operators over quantised tensors. Those whose operands and result are quantised one by one
+// are computed between a dequantize_linear and a quantize_linear.
+func microsoftQuantSpellings() []op.Source {
+	row := func(name string, f func(*op.Import) ([]*ir.Value, error)) op.Source {
+		return op.Source{Domain: microsoft, Op: name, Since: []int{1}, Import: f}
+	}
+	return []op.Source{
+		row("MatMulNBits", importMatMulNBits),
+		row("DynamicQuantizeMatMul", importDynamicMatMul), row("MatMulIntegerToFloat", importIntegerToFloat),
+		row("QLinearAdd", importQBinary("add")), row("QLinearMul", importQBinary("mul")),
+		row("QLinearSigmoid", importQUnary(func(c *op.Import, x *ir.Value) ([]*ir.Value, error) {
+			return []*ir.Value{c.Call("sigmoid", x)}, nil
+		})),
+		row("QLinearLeakyRelu", importQUnary(func(c *op.Import, x *ir.Value) ([]*ir.Value, error) {
+			return []*ir.Value{c.CallWith("leaky_relu", named("alpha", number(c, "alpha", 0.01)), x)}, nil
+		})),
+		row("QLinearSoftmax", importQUnary(func(c *op.Import, x *ir.Value) ([]*ir.Value, error) {
+			return []*ir.Value{c.CallWith("softmax", named("axis", modelInt(c, "axis", -1)), x)}, nil
+		})),
+		row("QLinearGlobalAveragePool", importQUnary(qGlobalAverage)),
+		row("QLinearAveragePool", importQUnary(func(c *op.Import, x *ir.Value) ([]*ir.Value, error) {
+			if modelInt(c, "channels_last", 0) != 0 {
+				return nil, fmt.Errorf("%w: channels_last", ir.ErrUnsupported)
+			}
+			d := with(c, x)
+			d.Version = 11
+			return importAveragePool(d)
+		})),
+		row("QLinearConcat", importQConcat), row("QGemm", importQGemm),
+		row("QuantizeLinear", importQuantize), row("DequantizeLinear", importDequantize),
+	}
+}
+
+// dequantize is (x - zero) * scale in f32; scales of rank 1 run along an axis.
+func dequantize(b *op.Build, x, scale, zero *ir.Value, axis int) *ir.Value {
+	if b.Err() != nil || x == nil || scale == nil {
+		b.Fail(fmt.Errorf("an operand is missing"))
+		return nil
+	}
+	return b.CallWith("dequantize_linear", named("to", dtype.F32, "axis", axis), x, scale, zero)
+}
+
+// requantize is the way back; without a zero point the result is like x.
+func requantize(b *op.Build, y, scale, zero *ir.Value, to dtype.Type) []*ir.Value {
+	if zero != nil {
+		to = zero.Type.Elem
+	}
+	return []*ir.Value{b.CallWith("quantize_linear", named("to", to), y, scale, zero)}
+}
+
+// importQBinary reads a, its scale and zero point, b with its own, scale and zero point of the result.
+func importQBinary(name string) func(*op.Import) ([]*ir.Value, error) {
+	return func(c *op.Import) ([]*ir.Value, error) {
+		if err := tensors(c, 2, 8); err != nil {
+			return nil, err
+		}
+		y := c.Call(name, dequantize(c.Build, c.In(0), c.In(1), c.In(2), 0), dequantize(c.Build, c.In(3), c.In(4), c.In(5), 0))
+		return requantize(c.Build, y, c.In(6), c.In(7), c.Elem(0)), c.Err()
+	}
+}
+
+func importQUnary(f func(c *op.Import, x *ir.Value) ([]*ir.Value, error)) func(*op.Import) ([]*ir.Value, error) {
+	return func(c *op.Import) ([]*ir.Value, error) {
+		if err := tensors(c, 2, 5); err != nil {
+			return nil, err
+		}
+		x := dequantize(c.Build, c.In(0), c.In(1), c.In(2), 0)
+		if c.Err() != nil {
+			return nil, c.Err()
+		}
+		y, err := f(c, x)
+		if err != nil {
+			return nil, err
+		}
+		return requantize(c.Build, y[0], c.In(3), c.In(4), c.Elem(0)), c.Err()
+	}
+}
+
+func qGlobalAverage(c *op.Import, x *ir.Value) ([]*ir.Value, error) {
+	first, last := 2, x.Rank()
+	if modelInt(c, "channels_last", 0) != 0 {
+		first, last = 1, x.Rank()-1
+	}
+	var axes []int
+	for i := first; i < last; i++ {
+		axes = append(axes, i)
+	}
+	return []*ir.Value{c.Reduce("mean", x, axes...)}, c.Err()
+}
+
+// importQConcat reads scale and zero point of the result, then three operands for each part.
+func importQConcat(c *op.Import) ([]*ir.Value, error) {
+	n := c.NumIn()
+	if err := tensors(c, 5, n); err != nil {
+		return nil, err
+	}
+	var parts []*ir.Value
+	for i := 2; i+2 < n; i += 3 {
+		parts = append(parts, dequantize(c.Build, c.In(i), c.In(i+1), c.In(i+2), 0))
+	}
+	if c.Err() != nil {
+		return nil, c.Err()
+	}
+	axis := int(modelInt(c, "axis", 0))
+	if axis < 0 {
+		axis += parts[0].Rank()
+	}
+	return requantize(c.Build, concat(c.Build, axis, parts...), c.In(0), c.In(1), c.Elem(2)), c.Err()
+}
+
+// importQGemm: a, b with scales and zero points, c in i32 of scale alpha * a_scale * b_scale; without a scale of the
+// result this is f32.
+func importQGemm(c *op.Import) ([]*ir.Value, error) {
+	if err := tensors(c, 6, 9); err != nil {
+		return nil, err
+	}
+	b, alpha := c.Build, number(c, "alpha", 1)
+	column := 1
+	if modelInt(c, "transB", 0) != 0 {
+		column = 0
+	}
+	x, w := dequantize(b, c.In(0), c.In(1), c.In(2), 0), dequantize(b, c.In(3), c.In(4), c.In(5), column)
+	if modelInt(c, "transA", 0) != 0 {
+		x = b.Transpose(x, []int{1, 0})
+	}
+	if column == 0 {
+		w = b.Transpose(w, []int{1, 0})
+	}
+	y := b.Call("matmul", x, w)
+	if b.Err() != nil {
+		return nil, b.Err()
+	}
+	if alpha != 1 {
+		y = b.Call("mul", y, b.Like(y, alpha))
+	}
+	if c.Has(6) {
+		scale := b.Call("mul", c.In(1), c.In(4))
+		y = b.Call("add", y, b.Call("mul", b.Cast(c.In(6), dtype.F32), b.Call("mul", scale, b.Like(scale, alpha))))
+	}
+	if !c.Has(7) {
+		return []*ir.Value{y}, b.Err()
+	}
+	return requantize(b, y, c.In(7), c.In(8), c.Elem(0)), b.Err()
+}
+
+// importDynamicMatMul quantises a as DynamicQuantizeLinear does: operands a, b, scale and zero point of b, bias.
+func importDynamicMatMul(c *op.Import) ([]*ir.Value, error) {
+	if err := tensors(c, 3, 5); err != nil {
+		return nil, err
+	}
+	q, err := importDynamicQuantize(with(c, c.In(0)))
+	if err != nil {
+		return nil, err
+	}
+	return integerProduct(c.Build, q[0], c.In(1), q[1], c.In(2), q[2], c.In(3), c.In(4))
+}
+
+// importIntegerToFloat: a, b, their scales, their zero points, bias.
+func importIntegerToFloat(c *op.Import) ([]*ir.Value, error) {
+	if err := tensors(c, 4, 7); err != nil {
+		return nil, err
+	}
+	return integerProduct(c.Build, c.In(0), c.In(1), c.In(2), c.In(3), c.In(4), c.In(5), c.In(6))
+}
+
+func integerProduct(b *op.Build, x, w, xs, ws, xz, wz, bias *ir.Value) ([]*ir.Value, error) {
+	y := b.Cast(b.Call("matmul_integer", x, w, xz, wz), dtype.F32)
+	y = b.Call("mul", y, b.Call("mul", xs, ws))
+	if bias != nil {
+		y = b.Call("add", y, bias)
+	}
+	return []*ir.Value{y}, b.Err()
+}
+
+// importMatMulNBits is a * w' + bias, where w [n, k] holds integers of a few bits in blocks along k that have a scale and
+// a zero point each. The weights stay as they are in the file: their bytes are read as a tensor of that integer type.
+func importMatMulNBits(c *op.Import) ([]*ir.Value, error) {
+	if err := tensors(c, 3, 6); err != nil {
+		return nil, err
+	}
+	if err := unread(c, 4); err != nil {
+		return nil, err
+	}
+	b := c.Build
+	k, n := modelInt(c, "K", 0), modelInt(c, "N", 0)
+	bits, block := modelInt(c, "bits", 4), modelInt(c, "block_size", 0)
+	elem, ok := map[int64]dtype.Type{2: dtype.U2, 4: dtype.U4, 8: dtype.U8}[bits]
+	if !ok || block <= 0 || block*bits%8 != 0 || k <= 0 || n <= 0 || k > 1<<31 || n > 1<<31 || block > 1<<20 {
+		return nil, fmt.Errorf("%w: %d bits in blocks of %d, K %d, N %d", ir.ErrUnsupported, bits, block, k, n)
+	}
+	blocks := (k + block - 1) / block
+	if n*blocks > 1<<28 {
+		return nil, fmt.Errorf("%w: %d blocks", ir.ErrUnsupported, n*blocks)
+	}
+	w, err := narrow(b, c.In(1), elem, int(n), int(blocks*block))
+	if err != nil {
+		return nil, fmt.Errorf("weights: %w", err)
+	}
+	table := dim.Consts([]int{int(n), int(blocks)})
+	scale := b.Reshape(c.In(2), table)
+	t := c.Elem(0)
+	l := named("to", t, "axis", 1, "block_size", block)
+	zero := c.In(3)
+	switch {
+	case zero != nil && zero.Type.Elem == dtype.U8:
+		if zero, err = narrow(b, zero, elem, int(n), int(blocks)); err != nil {
+			return nil, fmt.Errorf("zero points: %w", err)
+		}
+	case zero == nil:
+		mid := tensor.New(elem, int(n), int(blocks))
+		for i := range mid.Data {
+			mid.Data[i] = map[int64]byte{2: 0xaa, 4: 0x88, 8: 0x80}[bits]
+		}
+		zero = b.Builder.Const("", mid)
+	}
+	if zero == nil || zero.Type.Elem == elem {
+		w = b.CallWith("dequantize_linear", l, w, scale, zero)
+	} else { // zero points of floating-point type
+		w = b.CallWith("dequantize_linear", l, w, scale)
+		split := []dim.Expr{table[0], table[1], dim.Const(block)}
+		shift := b.Reshape(b.Cast(b.Call("mul", b.Reshape(zero, table), scale), t), []dim.Expr{table[0], table[1], dim.Const(1)})
+		w = b.Reshape(b.Call("sub", b.Reshape(w, split), shift), dim.Consts([]int{int(n), int(blocks * block)}))
+	}
+	if blocks*block != k {
+		w = cut(b, w, 1, dim.Expr{}, 1, dim.Const(k))
+	}
+	y := b.Call("matmul", c.In(0), b.Transpose(w, []int{1, 0}))
+	if c.Has(5) {
+		y = b.Call("add", y, c.In(5))
+	}
+	return []*ir.Value{y}, b.Err()
+}
+
+// narrow reads a tensor of bytes as rows of a narrower integer type, of which each row begins with a byte. Constants keep
+// their storage where rows fill theirs.
+func narrow(b *op.Build, x *ir.Value, elem dtype.Type, rows, cols int) (*ir.Value, error) {
+	if b.Err() != nil {
+		return nil, b.Err()
+	}
+	per := 8 / elem.Bits()
+	width := (cols + per - 1) / per
+	if x.Type.Elem != dtype.U8 || !b.Builder.M.Dims.Guard(dim.Product(x.Type.Shape), dim.Const(int64(rows)*int64(width)), false, "bytes") {
+		return nil, fmt.Errorf("want %d rows of %d bytes, got %v", rows, width, x.Type)
+	}
+	full := dim.Consts([]int{rows, width * per})
+	if t := b.Builder.M.ConstOf(x); t != nil && width*per == cols {
+		return b.Builder.ConstAt(b.Builder.M.AddConst("", &tensor.Tensor{Elem: elem, Shape: []int{rows, cols}, Data: t.Data})), nil
+	}
+	if elem == dtype.U8 {
+		return b.Reshape(x, full), b.Err()
+	}
+	y := b.CallWith("bit_cast", named("to", elem), b.Reshape(x, dim.Consts([]int{rows, width})))
+	if width*per != cols {
+		y = cut(b, y, 1, dim.Expr{}, 1, dim.Const(int64(cols)))
+	}
+	return y, b.Err()
+}
