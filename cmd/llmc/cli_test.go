@@ -388,6 +388,15 @@ func TestCompileAndRunProgram(t *testing.T) {
 	if got != want {
 		t.Errorf("the program gives %s, the model %s", got, want)
 	}
+	var of, in inspection
+	for path, v := range map[string]*inspection{mnist: &of, prog: &in} {
+		if err := json.Unmarshal([]byte(ok(t, "inspect", "--json", "--hash", path)), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if in.From == nil || in.From.Hash != of.SHA256 || in.From.Model != "model.onnx" || in.From.Nodes != 12 || in.Arena != of.Arena {
+		t.Errorf("the program says it was made of %+v", in.From)
+	}
 	r := llmcRun("run", prog, "-i", seven, "--dim", "n=1")
 	if r.code != 64 {
 		t.Errorf("--dim of a program: exit code %d", r.code)

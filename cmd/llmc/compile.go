@@ -110,6 +110,11 @@ func (a *app) compile(ctx context.Context, f *compileFlags, path string) error {
 	case l.why != nil:
 		return fmt.Errorf("%w: give the sizes of its inputs with --dim or --shape", l.why)
 	}
+	if f.out != "" { // the program says what it was made of
+		if l.src.Hash, err = fileHash(path); err != nil {
+			return err
+		}
+	}
 	r, p, err := a.compileLoaded(ctx, l, f)
 	if err != nil {
 		return err

@@ -241,7 +241,10 @@ func (a *app) printInspection(in *inspection) error {
 		row("producer", "%s", oneLine(in.Producer))
 	}
 	if in.From != nil {
-		row("compiled from", "%s, %d nodes, by version %s %s", oneLine(in.From.Model), in.From.Nodes, in.From.Version, in.From.Options)
+		row("compiled from", "%s, %d nodes, by version %s %s", oneLine(in.From.Model), in.From.Nodes, oneLine(in.From.Version), oneLine(in.From.Options))
+		if in.From.Hash != "" {
+			row("", "sha256 %s", oneLine(in.From.Hash))
+		}
 	}
 	if len(in.Opsets) > 0 {
 		var l []string
@@ -290,7 +293,11 @@ func (in *inspection) printDims(row func(name, format string, args ...any)) {
 			s += ", depends on data"
 		}
 		if len(d.In) > 0 {
-			s += ": " + oneLine(strings.Join(d.In, ", "))
+			in, more := d.In, ""
+			if len(in) > 6 {
+				in, more = in[:6], fmt.Sprintf(" and %d more", len(in)-6)
+			}
+			s += ": " + oneLine(strings.Join(in, ", ")) + more
 		}
 		row(name, "%s\t%s", d.Name, s)
 	}

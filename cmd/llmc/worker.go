@@ -36,16 +36,21 @@ func (a *app) worker(ctx context.Context, f *benchFlags) error {
 	w := &worker{a: a, flags: &f.run.model, given: llmc.Tensors{}}
 	defer w.reset()
 	a.printf("hello onnxbench 1 llmc-%s\n", driver.Version)
-	in := bufio.NewReaderSize(a.in, 1<<16)
+	requests := readLines(ctx, a.in)
 	for {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			if errors.Is(err, io.EOF) {
+		var line string
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case r := <-requests:
+			if errors.Is(r.err, io.EOF) {
 				return nil
 			}
-			return err
+			if r.err != nil {
+				return r.err
+			}
+			line = strings.TrimRight(r.line, "\r\n")
 		}
-		line = strings.TrimRight(line, "\r\n")
 		if line == "quit" {
 			a.printf("ok\n")
 			return nil
@@ -60,6 +65,32 @@ func (a *app) worker(ctx context.Context, f *benchFlags) error {
 		}
 		a.printf("%s\n", strings.TrimSuffix("ok "+answer, " "))
 	}
+}
+
+// request is a line of input, or why there is none.
+type request struct {
+	line string
+	err  error
+}
+
+// readLines reads beside the worker, so that the end of ctx is seen while nothing comes in.
+func readLines(ctx context.Context, r io.Reader) <-chan request {
+	c := make(chan request)
+	go func() {
+		in := bufio.NewReaderSize(r, 1<<16)
+		for {
+			line, err := in.ReadString('\n')
+			select {
+			case c <- request{line, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return c
 }
 
 // answer carries out one request; what it returns follows "ok".

@@ -109,3 +109,16 @@ func TestWorkerEndsWithItsInput(t *testing.T) {
 		t.Errorf("exit code %d, got %q", r.code, r.out)
 	}
 }
+
+// A signal ends an engine that waits for its next request.
+func TestWorkerEndsWithItsContext(t *testing.T) {
+	in, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan int)
+	go func() { done <- execute(ctx, []string{"bench", "--worker"}, in, io.Discard, io.Discard) }()
+	cancel()
+	if code := <-done; code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+}
