@@ -3,6 +3,7 @@ package llmc
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/llmc-go/llmc/runtime/exec"
 )
@@ -88,3 +89,6 @@ func (s *Session) ArenaBytes() int64 { return s.exec.Memory().Total() }
 
 // Describe calls visit for every step of the program, with extents as in the last run.
 func (s *Session) Describe(visit func(exec.StepInfo)) { s.exec.Describe(visit) }
+
+// SetTrace has f called after each step of a run with the number of the step in the program's entry; nil removes it.
+func (s *Session) SetTrace(f func(step int, start time.Time, took time.Duration)) { s.exec.SetTrace(f) }

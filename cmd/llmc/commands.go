@@ -12,6 +12,7 @@ func (a *app) commands() []*cobra.Command {
 		a.opsCommand(),
 		a.optCommand(),
 		a.passesCommand(),
+		a.profileCommand(),
 		a.runCommand(),
 		a.testCommand(),
 		a.versionCommand(),

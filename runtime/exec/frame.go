@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"fmt"
+	"time"
 	"unsafe"
 
 	"github.com/llmc-go/llmc/ir/dim"
@@ -262,7 +263,13 @@ func (f *frame) run(ctx context.Context) error {
 		if err := f.reserve(st); err != nil {
 			return f.wrap(err)
 		}
-		if err := f.steps[i].run(f, ctx); err != nil {
+		if f.s.trace != nil && f == f.s.top {
+			start := time.Now()
+			if err := f.steps[i].run(f, ctx); err != nil {
+				return f.wrap(err)
+			}
+			f.s.trace(i, start, time.Since(start))
+		} else if err := f.steps[i].run(f, ctx); err != nil {
 			return f.wrap(err)
 		}
 		if f.s.hook != nil && f == f.s.top {

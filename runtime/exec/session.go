@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 	"unsafe"
 
 	"github.com/llmc-go/llmc/ir/dim"
@@ -34,6 +35,7 @@ type Session struct {
 	outputs  []*tensor.Tensor
 	closed   error
 	hook     func(names []string, results []*tensor.Tensor)
+	trace    func(step int, start time.Time, took time.Duration)
 }
 
 // local is what one worker keeps.
@@ -73,6 +75,10 @@ func (m *Model) NewSession(entry string) (*Session, error) {
 // SetHook has f called after each step of the entry's own body with the model's names of its results, "" for
 // none, and the results: views that are valid during the call. nil removes it.
 func (s *Session) SetHook(f func(names []string, results []*tensor.Tensor)) { s.hook = f }
+
+// SetTrace has f called after each step of the entry's own body with its number in Entry().Body.Steps; nil
+// removes it.
+func (s *Session) SetTrace(f func(step int, start time.Time, took time.Duration)) { s.trace = f }
 
 // Entry describes what the session runs.
 func (s *Session) Entry() *program.Entry { return s.entry }
