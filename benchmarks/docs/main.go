@@ -1,0 +1,68 @@
+// Command docs writes the generated parts of README.md and ARCHITECTURE.md: what stands between the lines
+//
+//	<!-- begin NAME -->
+//	<!-- end NAME -->
+//
+// Its test fails where a file is not current.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+//go:generate go run . ../..
+
+func main() {
+	root := "."
+	if len(os.Args) > 1 {
+		root = os.Args[1]
+	}
+	for _, d := range documents {
+		if err := d.update(root); err != nil {
+			fmt.Fprintln(os.Stderr, "docs:", err)
+			os.Exit(1)
+		}
+	}
+}
+
+// document is a file with a generated part.
+type document struct {
+	file, part string
+	body       func() (string, error)
+}
+
+var documents = []document{
+	{"README.md", "operators", operators},
+	{"ARCHITECTURE.md", "passes", passList},
+}
+
+func (d document) update(root string) error {
+	path := filepath.Join(root, d.file)
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	text, err := d.render(string(old))
+	if err != nil || text == string(old) {
+		return err
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}
+
+// render replaces the generated part of a text.
+func (d document) render(text string) (string, error) {
+	begin, end := "<!-- begin "+d.part+" -->\n", "<!-- end "+d.part+" -->"
+	before, rest, ok1 := strings.Cut(text, begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		return "", fmt.Errorf("%s: want the lines %q and %q", d.file, strings.TrimSpace(begin), end)
+	}
+	body, err := d.body()
+	if err != nil {
+		return "", err
+	}
+	return before + begin + body + end + after, nil
+}
