@@ -330,7 +330,7 @@ func TestClosedModel(t *testing.T) {
 // A limit on memory is kept, and named in the error.
 func TestMaxMemory(t *testing.T) {
 	m, sets, _ := published(t, "mnist-cnn", llmc.Options{MaxMemory: 1000})
-	if _, err := m.Run(context.Background(), named(m.Inputs(), sets[0].Inputs)); err == nil || !strings.Contains(err.Error(), "memory limit is 1000") {
+	if _, err := m.Run(context.Background(), named(m.Inputs(), sets[0].Inputs)); err == nil || !strings.Contains(err.Error(), "the limit is 1000") {
 		t.Errorf("want an error about the limit, got %v", err)
 	}
 }

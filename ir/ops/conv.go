@@ -339,27 +339,37 @@ func (w *modelWindow) same(in []dim.Expr, lower bool) {
 	}
 }
 
+// modelAttr reads an attribute of the model's node; another kind than the operator has is an error of the import.
+func modelAttr(c *op.Import, name string, want attr.Kind) (attr.Value, bool) {
+	v, ok := c.Model.Attr(name)
+	if ok && v.Kind != want {
+		c.Fail(fmt.Errorf("attribute %s: want %v, got %v", name, want, v.Kind))
+		return attr.Value{}, false
+	}
+	return v, ok
+}
+
 func modelInt(c *op.Import, name string, def int64) int64 {
-	if v, ok := c.Model.Attr(name); ok && (v.Kind == attr.Int || v.Kind == attr.Bool) {
+	if v, ok := modelAttr(c, name, attr.Int); ok {
 		return v.I
 	}
 	return def
 }
 
 func modelInts(c *op.Import, name string) []int64 {
-	v, _ := c.Model.Attr(name)
+	v, _ := modelAttr(c, name, attr.Ints)
 	return v.Ints
 }
 
 func modelStr(c *op.Import, name, def string) string {
-	if v, ok := c.Model.Attr(name); ok && v.Kind == attr.Str {
+	if v, ok := modelAttr(c, name, attr.Str); ok {
 		return v.S
 	}
 	return def
 }
 
 func modelFloat(c *op.Import, name string, def float64) float64 {
-	if v, ok := c.Model.Attr(name); ok && v.Kind == attr.Float {
+	if v, ok := modelAttr(c, name, attr.Float); ok {
 		return v.F
 	}
 	return def

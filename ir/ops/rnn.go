@@ -144,6 +144,11 @@ func importRecurrent(c *op.Import, name, flag string, results int) ([]*ir.Value,
 			l = append(l, attr.Named{Name: a, Value: v})
 		}
 	}
+	if h, ok := modelAttr(c, "hidden_size", attr.Int); ok && c.Has(2) && c.Rank(2) == 3 {
+		if own, known := c.Shape(2)[2].Int(); known && own != h.I {
+			return nil, fmt.Errorf("hidden_size is %d, the recurrence weights are for %d", h.I, own)
+		}
+	}
 	if flag != "" {
 		l = append(l, named(flag, modelInt(c, flag, 0) != 0)...)
 	}

@@ -80,7 +80,9 @@ func (a *attendStep) bind(f *frame) error {
 	if !a.accOut {
 		p.Out.Strides = [4]int{p.H * p.M * p.DV, p.M * p.DV, p.DV, 1}
 		a.accBytes = p.B * p.H * p.M * p.DV * 4
-		f.s.needScratch(a.accBytes)
+		if err := f.s.needScratch(a.accBytes); err != nil {
+			return err
+		}
 	}
 	if err := a.call.Bind(&p, f.s.m.features); err != nil {
 		return err

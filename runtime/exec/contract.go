@@ -113,7 +113,9 @@ func (c *contractStep) bind(f *frame) error {
 		c.csB = 1
 	}
 	c.layoutOut(f, haveM, haveN)
-	c.plan(f, haveM, haveN)
+	if err := c.plan(f, haveM, haveN); err != nil {
+		return err
+	}
 	if !c.fused {
 		return c.after.bind(f, c.accStrides)
 	}
@@ -184,7 +186,7 @@ func (c *contractStep) layoutOut(f *frame, m, n int) {
 }
 
 // plan cuts the product into chunks: by extents alone.
-func (c *contractStep) plan(f *frame, m, n int) {
+func (c *contractStep) plan(f *frame, m, n int) error {
 	st, vals := c.st, f.s.vals
 	c.batches, c.bBatches = 1, 1
 	for len(c.accStrides) < len(st.Space) {
@@ -220,7 +222,9 @@ func (c *contractStep) plan(f *frame, m, n int) {
 	if !c.packed {
 		scratch += (c.bBatches*c.panelB + 16) * 4
 	}
-	f.s.needScratch(scratch)
+	if err := f.s.needScratch(scratch); err != nil {
+		return err
+	}
 	// a chunk is about ten million operations, in whole panels
 	c.mc = c.m
 	if c.m > 168 {
@@ -238,6 +242,7 @@ func (c *contractStep) plan(f *frame, m, n int) {
 			l.f32 = make([]float32, need)
 		}
 	}
+	return nil
 }
 
 // mergedStrides gives every axis that was joined into m or n its stride in the accumulators.

@@ -72,7 +72,9 @@ func (f *frame) call(ctx context.Context, params []*tensor.Tensor) error {
 		return err
 	}
 	for i := range f.b.Results {
-		f.ownOutput(i)
+		if err := f.ownOutput(i); err != nil {
+			return err
+		}
 	}
 	return f.run(ctx)
 }
@@ -87,7 +89,9 @@ func (f *frame) deliver(st *program.Step, i int, t *tensor.Tensor) error {
 	n := len(t.Data)
 	kind := f.b.Bufs[u.Buf].Kind
 	if (kind == program.BufHeap || kind == program.BufOutput) && !buf.fixed && (buf.ptr == nil || buf.bytes != n) {
-		buf.grow(n)
+		if err := f.s.grow(buf, n); err != nil {
+			return err
+		}
 	}
 	if buf.bytes < n {
 		return fmt.Errorf("result %d of shape %v needs %d bytes, its place has %d", i, t.Shape, n, buf.bytes)
@@ -247,7 +251,9 @@ func (l *loopStep) run(f *frame, ctx context.Context) error {
 		l.cond.Data[0] = v.t.Data[0]
 	}
 	for i, t := range l.state {
-		keepTensor(t, &l.views[2+i].t)
+		if err := f.s.keep(t, &l.views[2+i].t); err != nil {
+			return err
+		}
 	}
 	for i := range l.scans {
 		l.scans[i] = scan{data: l.scans[i].data[:0]}
@@ -279,9 +285,11 @@ func (l *loopStep) iterate(f *frame, ctx context.Context) error {
 			}
 			l.cond.Data[0] = l.out.Data[0]
 		case i <= l.carried:
-			keepTensor(l.state[i-1], &l.out)
+			if err := f.s.keep(l.state[i-1], &l.out); err != nil {
+				return err
+			}
 		default:
-			if err := l.scans[i-1-l.carried].add(&l.out, f.s.m.opts.MaxMemory); err != nil {
+			if err := l.scans[i-1-l.carried].add(&l.out, f.s); err != nil {
 				return err
 			}
 		}
@@ -289,12 +297,18 @@ func (l *loopStep) iterate(f *frame, ctx context.Context) error {
 	return nil
 }
 
-func (s *scan) add(t *tensor.Tensor, limit int64) error {
+func (s *scan) add(t *tensor.Tensor, ses *Session) error {
 	if s.n > 0 && !equalInts(s.shape, t.Shape) {
 		return fmt.Errorf("scan output changes shape from %v to %v", s.shape, t.Shape)
 	}
-	if limit > 0 && int64(len(s.data)+len(t.Data)) > limit {
-		return fmt.Errorf("scan output needs more than the memory limit of %d bytes", limit)
+	if n := len(s.data) + len(t.Data); n > cap(s.data) {
+		grown, err := ses.alloc(2 * n)
+		if err != nil {
+			return fmt.Errorf("scan output: %w", err)
+		}
+		copy(grown, s.data)
+		ses.free(s.data)
+		s.data = grown[:len(s.data)]
 	}
 	s.shape = append(s.shape[:0], t.Shape...)
 	s.data = append(s.data, t.Data...)
@@ -314,14 +328,20 @@ func equalInts(a, b []int) bool {
 	return true
 }
 
-// keepTensor copies a value into memory of t's own.
-func keepTensor(t, from *tensor.Tensor) {
+// keep copies a value into memory of t's own.
+func (s *Session) keep(t, from *tensor.Tensor) error {
 	t.Shape = append(t.Shape[:0], from.Shape...)
 	if cap(t.Data) < len(from.Data) {
-		t.Data = tensor.Alloc(len(from.Data) + len(from.Data)/4)
+		b, err := s.alloc(len(from.Data) + len(from.Data)/4)
+		if err != nil {
+			return err
+		}
+		s.free(t.Data)
+		t.Data = b
 	}
 	t.Data = t.Data[:len(from.Data)]
 	copy(t.Data, from.Data)
+	return nil
 }
 
 func (l *loopStep) finish(f *frame) error {

@@ -138,12 +138,13 @@ func (f *frame) place() error {
 	}
 	total := f.placer.solve()
 	f.total = total
-	if limit := f.s.m.opts.MaxMemory; limit > 0 && int64(total) > limit {
-		return fmt.Errorf("activations need %d bytes, and the memory limit is %d", total, limit)
-	}
 	if len(f.arena) < total {
-		f.arena = tensor.Alloc(total + 64)
-		f.arena = align(f.arena, 64)
+		arena, err := f.s.alloc(total)
+		if err != nil {
+			return fmt.Errorf("activations: %w", err)
+		}
+		f.s.free(f.arena)
+		f.arena = arena
 	}
 	for _, it := range f.placer.items {
 		f.bufs[it.id].ptr = unsafe.Add(bytesPtr(f.arena), it.off)
@@ -201,15 +202,16 @@ func (f *frame) setInput(i int, t *tensor.Tensor) {
 }
 
 // ownOutput gives result i memory of the frame's own, if its size is known.
-func (f *frame) ownOutput(i int) {
+func (f *frame) ownOutput(i int) error {
 	id := f.b.Results[i]
 	st := &f.bufs[id]
 	st.fixed, st.shape = false, nil
-	if n, err := f.size(&f.b.Bufs[id]); err == nil {
-		st.grow(n)
-	} else {
+	n, err := f.size(&f.b.Bufs[id])
+	if err != nil { // known only while running
 		st.ptr, st.bytes = nil, 0
+		return nil
 	}
+	return f.s.grow(st, n)
 }
 
 func (f *frame) setOutput(i int, t *tensor.Tensor) {
@@ -217,12 +219,18 @@ func (f *frame) setOutput(i int, t *tensor.Tensor) {
 	st.ptr, st.bytes, st.fixed, st.shape = bytesPtr(t.Data), len(t.Data), true, nil
 }
 
-// grow makes own memory of at least n bytes; what was in it is lost.
-func (st *storage) grow(n int) {
+// grow gives a buffer memory of its own for n bytes; what was in it is lost.
+func (s *Session) grow(st *storage, n int) error {
 	if len(st.own) < n {
-		st.own = tensor.Alloc(n + n/4)
+		own, err := s.alloc(n)
+		if err != nil {
+			return err
+		}
+		s.free(st.own)
+		st.own = own
 	}
 	st.ptr, st.bytes = bytesPtr(st.own), n
+	return nil
 }
 
 // result describes result i after a run.
@@ -372,11 +380,10 @@ func (f *frame) reserve(st *program.Step) error {
 			}
 			continue
 		}
-		if limit := f.s.m.opts.MaxMemory; limit > 0 && int64(size) > limit {
-			return fmt.Errorf("a result needs %d bytes, and the memory limit is %d", size, limit)
-		}
 		if f.bufs[id].ptr == nil || f.bufs[id].bytes < size || b.First == int32(f.at) {
-			f.bufs[id].grow(size)
+			if err := f.s.grow(&f.bufs[id], size); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

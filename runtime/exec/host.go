@@ -111,11 +111,7 @@ func (h *hostStep) run(f *frame, _ context.Context) error {
 		}
 	}
 	budget := &f.s.budget
-	if limit := f.s.m.opts.MaxMemory; limit > 0 {
-		budget.Left = limit
-	} else {
-		budget = nil
-	}
+	budget.Left = max(f.s.m.opts.MaxMemory-f.s.held, 0)
 	call := &h.call
 	call.Reset(h.in, h.attrs, outs, h.types, budget)
 	if err := h.fn.Run(call); err != nil {
@@ -161,6 +157,8 @@ func (f *frame) adopt(st *program.Step, i int, t *tensor.Tensor, inPlace bool) e
 		copy(unsafe.Slice((*byte)(buf.ptr), buf.bytes), t.Data)
 		return nil
 	}
+	f.s.free(buf.own)
+	f.s.held += int64(cap(t.Data))
 	buf.own = t.Data
 	buf.ptr, buf.bytes = bytesPtr(t.Data), len(t.Data)
 	buf.shape = append(buf.shape[:0], t.Shape...)

@@ -21,6 +21,13 @@ import (
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
+// ErrMemory: a run needs more memory than its limit.
+var ErrMemory = errors.New("memory limit")
+
+// DefaultMaxMemory is the limit where none is given: a size that real models stay below, and that a hostile one
+// meets before the machine's memory is gone.
+const DefaultMaxMemory = 16 << 30
+
 // ErrBinding: the inputs of a run do not fit the program.
 var ErrBinding = errors.New("inputs do not fit")
 
@@ -32,7 +39,7 @@ type Options struct {
 	Host []host.Fn
 	// Tier lowers what kernels may use below what the processor has; "" lowers nothing.
 	Tier string
-	// MaxMemory bounds the bytes of activations that a session may hold; 0 is no bound.
+	// MaxMemory bounds the bytes of activations that a session may hold; 0 is DefaultMaxMemory.
 	MaxMemory int64
 }
 
@@ -57,6 +64,9 @@ type constant struct {
 // Load prepares a program: it picks kernel rows for this processor and packs what the program left packed
 // at load.
 func Load(p *program.Program, o Options) (*Model, error) {
+	if o.MaxMemory == 0 {
+		o.MaxMemory = DefaultMaxMemory
+	}
 	features, err := cpu.Lower(cpu.Host(), o.Tier)
 	if err != nil {
 		return nil, err

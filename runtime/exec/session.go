@@ -32,6 +32,7 @@ type Session struct {
 	scratch  []byte  // shared by the steps of all frames
 	locals   []local // scratch of each worker
 	budget   host.Budget
+	held     int64 // bytes given out by alloc
 	outputs  []*tensor.Tensor
 	closed   error
 	hook     func(names []string, results []*tensor.Tensor)
@@ -292,11 +293,30 @@ func (s *Session) forget(defs []program.LateDef) error {
 }
 
 // needScratch makes the session's scratch at least n bytes long.
-func (s *Session) needScratch(n int) {
-	if len(s.scratch) < n {
-		s.scratch = align(tensor.Alloc(n+64), 64)
+func (s *Session) needScratch(n int) error {
+	if len(s.scratch) >= n {
+		return nil
 	}
+	b, err := s.alloc(n)
+	if err != nil {
+		return fmt.Errorf("scratch: %w", err)
+	}
+	s.free(s.scratch)
+	s.scratch = b
+	return nil
 }
+
+// alloc returns n bytes, aligned to a cache line, within the session's limit.
+func (s *Session) alloc(n int) ([]byte, error) {
+	if limit := s.m.opts.MaxMemory; s.held+int64(n) > limit {
+		return nil, fmt.Errorf("%w: needs %d bytes beside %d that are held, and the limit is %d", ErrMemory, n, s.held, limit)
+	}
+	s.held += int64(n)
+	return align(tensor.Alloc(n+64), 64)[:n:n], nil
+}
+
+// free gives memory of alloc back to the account.
+func (s *Session) free(b []byte) { s.held -= int64(cap(b)) }
 
 // scratchAt is an address within the scratch.
 func (s *Session) scratchAt(off int) unsafe.Pointer { return unsafe.Add(bytesPtr(s.scratch), off) }
@@ -308,7 +328,9 @@ func (s *Session) setOutputs(outputs []*tensor.Tensor) error {
 	}
 	for i := range s.entry.Outputs {
 		if outputs == nil || outputs[i] == nil {
-			s.top.ownOutput(i)
+			if err := s.top.ownOutput(i); err != nil {
+				return err
+			}
 			continue
 		}
 		t, io := outputs[i], &s.entry.Outputs[i]

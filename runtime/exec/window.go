@@ -112,7 +112,9 @@ func (w *windowStep) bind(f *frame) error {
 	w.accBytes = 0
 	if !w.accOut {
 		w.accBytes = int(vals[w.st.In[0].Shape[0]]) * image * 4
-		f.s.needScratch(w.accBytes)
+		if err := f.s.needScratch(w.accBytes); err != nil {
+			return err
+		}
 	}
 	if err := w.prepare(g); err != nil {
 		return err
