@@ -56,6 +56,22 @@ type Buf struct {
 	First int
 	Last  int
 	Name  string
+	Of    *ir.Type // the type of what is no tensor
+}
+
+// Boxed reports whether b holds strings or what is no tensor.
+func (b *Buf) Boxed() bool { return b.Elem == dtype.String || b.Elem == dtype.Invalid }
+
+// NewValueBuf adds a buffer for a value of type t: a box, unless bytes hold it, or the body's inputs and outputs do.
+func (b *Body) NewValueBuf(kind program.BufKind, t ir.Type, name string) *Buf {
+	n := b.NewBuf(kind, t.Elem, t.Shape, name)
+	if t.Kind != ir.Tensor {
+		n.Of = &t
+	}
+	if n.Boxed() && kind == program.BufTemp {
+		n.Kind = program.BufBox
+	}
+	return n
 }
 
 // Count is the number of elements of b.

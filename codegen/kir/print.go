@@ -20,7 +20,7 @@ func (m *Module) String() string {
 
 // bufName is how a buffer is called in the text form: its kind and number.
 func (b *Buf) bufName() string {
-	k := map[program.BufKind]string{program.BufConst: "c", program.BufInput: "in", program.BufOutput: "out", program.BufTemp: "t", program.BufHeap: "h"}[b.Kind]
+	k := map[program.BufKind]string{program.BufConst: "c", program.BufInput: "in", program.BufOutput: "out", program.BufTemp: "t", program.BufHeap: "h", program.BufBox: "b"}[b.Kind]
 	return fmt.Sprintf("%%%s%d", k, b.ID)
 }
 
@@ -34,7 +34,11 @@ func shapeText(l []dim.Expr) string {
 
 func (bo *Body) print(w *strings.Builder, ind string) {
 	for _, b := range bo.Bufs {
-		fmt.Fprintf(w, "%s%s: %v%s", ind, b.bufName(), b.Elem, shapeText(b.Shape))
+		if b.Of != nil {
+			fmt.Fprintf(w, "%s%s: %v", ind, b.bufName(), *b.Of)
+		} else {
+			fmt.Fprintf(w, "%s%s: %v%s", ind, b.bufName(), b.Elem, shapeText(b.Shape))
+		}
 		if b.Const != nil && b.Const.Layout != "" {
 			fmt.Fprintf(w, " :%s", b.Const.Layout)
 		}

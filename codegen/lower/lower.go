@@ -69,10 +69,7 @@ func Module(m *ir.Module, table *op.Table, opts Options) (*kir.Module, error) {
 func (fn *function) region(r *ir.Region) (*kir.Body, error) {
 	l := &lowerer{function: fn, body: &kir.Body{}, places: map[int]*place{}, dest: map[int]*place{}, cbufs: map[*kir.Const]*kir.Buf{}}
 	for i, p := range r.Params {
-		if p.Type.Kind != ir.Tensor {
-			return nil, &ir.Error{Kind: ir.ErrUnsupported, Msg: fmt.Sprintf("parameter %q of type %v", p.Name, p.Type)}
-		}
-		b := l.body.NewBuf(program.BufInput, p.Type.Elem, p.Type.Shape, nameOf(p))
+		b := l.body.NewValueBuf(program.BufInput, p.Type, nameOf(p))
 		b.Index = i
 		l.body.Params = append(l.body.Params, b)
 		l.places[p.ID] = whole(b)
@@ -131,7 +128,7 @@ func rowMajor(shape []dim.Expr) []dim.Expr {
 }
 
 func (l *lowerer) newResult(v *ir.Value, i int) *kir.Buf {
-	b := l.body.NewBuf(program.BufOutput, v.Type.Elem, v.Type.Shape, nameOf(v))
+	b := l.body.NewValueBuf(program.BufOutput, v.Type, nameOf(v))
 	b.Index = i
 	l.body.Results[i] = b
 	return b
@@ -235,11 +232,6 @@ func (l *lowerer) node(n *ir.Node) error {
 	case ir.OpDims:
 		return l.host(n, "dims", attr.List{{Name: "elems", Value: attr.OfDims(n.Attrs.Dims("elems"))}})
 	}
-	for _, o := range n.Out {
-		if o.Type.Kind != ir.Tensor {
-			return n.Errorf(ir.ErrUnsupported, "result of type %v", o.Type)
-		}
-	}
 	d := l.table.Def(n.Op)
 	if d == nil {
 		ir.Bugf(n, "operator %q is not in the table", n.Op)
@@ -305,7 +297,7 @@ func (l *lowerer) place(v *ir.Value) (*place, error) {
 func (l *lowerer) result(v *ir.Value) *place {
 	p := l.dest[v.ID]
 	if p == nil {
-		p = whole(l.body.NewBuf(program.BufTemp, v.Type.Elem, v.Type.Shape, nameOf(v)))
+		p = whole(l.body.NewValueBuf(program.BufTemp, v.Type, nameOf(v)))
 	}
 	l.places[v.ID] = p
 	return p
@@ -327,6 +319,9 @@ func (l *lowerer) dense(v *ir.Value) (*place, error) {
 	p, err := l.place(v)
 	if err != nil {
 		return nil, err
+	}
+	if p.buf.Boxed() {
+		return p, nil
 	}
 	if contiguous(p, v.Type.Shape) {
 		return &place{p.buf, p.off, rowMajor(v.Type.Shape)}, nil

@@ -6,6 +6,7 @@ import (
 	"github.com/llmc-go/llmc/ir/anchor"
 	"github.com/llmc-go/llmc/ir/dim"
 	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/host/control"
 	"github.com/llmc-go/llmc/ir/op"
 	"github.com/llmc-go/llmc/ir/tile"
 	"github.com/llmc-go/llmc/runtime/program"
@@ -154,6 +155,13 @@ func copyProgram(t dtype.Type) *tile.Program {
 
 // copy emits a group that copies src to dst, both of the type's shape.
 func (l *lowerer) copy(t ir.Type, src, dst *place, at *ir.Node) {
+	if dst.buf.Boxed() {
+		g := &kir.Group{Anchor: anchor.Host, Host: control.Identity.Name, Op: "copy", Present: []bool{true}, Is: []string{dst.buf.Name}}
+		g.In = []kir.Use{{Buf: src.buf, Off: src.off, Stride: src.stride, Shape: t.Shape}}
+		g.Out = []kir.Use{{Buf: dst.buf, Off: dst.off, Stride: dst.stride, Shape: t.Shape}}
+		l.emit(g)
+		return
+	}
 	g := &kir.Group{Anchor: anchor.Map, Prog: copyProgram(t.Elem), Moves: true, Op: "copy"}
 	for i, e := range t.Shape {
 		g.Space = append(g.Space, kir.Axis{Name: axisName(i), Extent: e})

@@ -9,6 +9,7 @@ import (
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/attr"
 	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/layout"
 	"github.com/llmc-go/llmc/runtime/program"
 )
@@ -68,6 +69,9 @@ func (p *planner) entry(e *kir.Entry) error {
 
 func (p *planner) io(name string, b *kir.Buf) program.IO {
 	io := program.IO{Name: name, Elem: b.Elem, Shape: p.refs(b.Shape)}
+	if b.Of != nil {
+		io.Text = []string{b.Of.String()}
+	}
 	for _, e := range b.Shape {
 		io.Text = append(io.Text, e.Key())
 	}
@@ -182,6 +186,9 @@ func (p *planner) constant(c *kir.Const) int32 {
 		i = int32(len(p.out.Consts))
 		p.consts[c] = i
 		p.out.Consts = append(p.out.Consts, program.Const{Name: c.Name, Elem: c.Tensor.Elem, Shape: c.Tensor.Shape, Layout: c.Layout, Data: c.Tensor.Data, Pack: c.Pack})
+		if c.Tensor.Elem == dtype.String {
+			p.out.Consts[i].Data = program.EncodeStrings(c.Tensor.Str)
+		}
 		if c.Layout == layout.RowMajor {
 			p.out.Consts[i].Pack = nil
 		}

@@ -63,13 +63,18 @@ func (c *Call) Reset(in []*tensor.Tensor, attrs attr.List, outs []*tensor.Tensor
 // NewValueCall prepares a call where some operands or results may be no tensors.
 func NewValueCall(in []tensor.Value, attrs attr.List, outs []*tensor.Tensor, types []dtype.Type, budget *Budget) *Call {
 	c := NewCall(make([]*tensor.Tensor, len(in)), attrs, outs, types, budget)
+	c.SetValues(in)
+	return c
+}
+
+// SetValues gives a call, after Reset, operands of which some are no tensors.
+func (c *Call) SetValues(in []tensor.Value) {
 	c.vals = in
 	for i, v := range in {
-		if v.Kind == tensor.KindTensor {
+		if c.In[i] = nil; v.Kind == tensor.KindTensor {
 			c.In[i] = v.Tensor
 		}
 	}
-	return c
 }
 
 // NumIn is the number of operands, absent ones included.

@@ -127,6 +127,18 @@ func (v Value) Clone() Value {
 	return c
 }
 
+// Size is the number of bytes that a value's tensors take; those that occur twice count twice.
+func (v Value) Size() int64 {
+	n := int64(0)
+	if v.Tensor != nil {
+		n = v.Tensor.Size()
+	}
+	for i := range v.List {
+		n += v.List[i].Size()
+	}
+	return n
+}
+
 // Size is the number of bytes that a tensor's elements take; a string takes 16, and what it points to.
 func (t *Tensor) Size() int64 {
 	if t.Elem != dtype.String {

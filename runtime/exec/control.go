@@ -11,10 +11,21 @@ import (
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
-// operandView is an operand of a control step as a tensor.
+// operandView is an operand of a control step as a tensor; where its buffer is boxed, it has a value besides.
 type operandView struct {
-	t   tensor.Tensor
-	use *program.Use
+	t     tensor.Tensor
+	use   *program.Use
+	boxed bool
+	val   tensor.Value
+}
+
+// hold takes over a boxed value; one of strings is a tensor too.
+func (o *operandView) hold(v tensor.Value) {
+	o.boxed, o.val = true, v
+	o.t.Shape, o.t.Data, o.t.Str = o.t.Shape[:0], nil, nil
+	if v.Tensor != nil {
+		o.t.Shape, o.t.Str = append(o.t.Shape, v.Tensor.Shape...), v.Tensor.Str
+	}
 }
 
 func operandViews(b *program.Body, st *program.Step) []*operandView {
@@ -25,7 +36,7 @@ func operandViews(b *program.Body, st *program.Step) []*operandView {
 			l = append(l, nil)
 			continue
 		}
-		l = append(l, &operandView{tensor.Tensor{Elem: b.Bufs[st.In[k].Buf].Elem}, &st.In[k]})
+		l = append(l, &operandView{t: tensor.Tensor{Elem: b.Bufs[st.In[k].Buf].Elem}, use: &st.In[k]})
 		k++
 	}
 	return l
@@ -37,6 +48,10 @@ func (f *frame) refresh(l []*operandView) error {
 		if o == nil {
 			continue
 		}
+		if f.b.Bufs[o.use.Buf].Boxed() {
+			o.hold(f.bufs[o.use.Buf].val)
+			continue
+		}
 		if !f.shape(&o.t, o.use.Shape) {
 			return fmt.Errorf("operand %d has a size that is not known yet", i)
 		}
@@ -46,20 +61,24 @@ func (f *frame) refresh(l []*operandView) error {
 }
 
 // enter gives a body its parameters: storage and late extents.
-func (f *frame) enter(params []*tensor.Tensor) error {
-	for i, t := range params {
-		f.setInput(i, t)
+func (f *frame) enter(params []*operandView) error {
+	for i, o := range params {
+		if o.boxed {
+			f.bufs[f.b.Params[i]].val = o.val
+			continue
+		}
+		f.setInput(i, &o.t)
 	}
 	for i := range f.b.Defs {
 		d := &f.b.Defs[i]
-		if err := f.s.define(d, int64(params[d.Out].Shape[d.Axis])); err != nil {
+		if err := f.s.define(d, int64(params[d.Out].t.Shape[d.Axis])); err != nil {
 			return err
 		}
 	}
-	for i, t := range params {
+	for i, o := range params {
 		for a, r := range f.b.Bufs[f.b.Params[i]].Shape {
-			if v := f.s.vals[r]; v != int64(t.Shape[a]) {
-				return fmt.Errorf("parameter %d axis %d: want %d, got %d", i, a, v, t.Shape[a])
+			if v := f.s.vals[r]; v != int64(o.t.Shape[a]) {
+				return fmt.Errorf("parameter %d axis %d: want %d, got %d", i, a, v, o.t.Shape[a])
 			}
 		}
 	}
@@ -67,7 +86,7 @@ func (f *frame) enter(params []*tensor.Tensor) error {
 }
 
 // call runs the body on parameters; results stay in the frame's own memory.
-func (f *frame) call(ctx context.Context, params []*tensor.Tensor) error {
+func (f *frame) call(ctx context.Context, params []*operandView) error {
 	if err := f.enter(params); err != nil {
 		return err
 	}
@@ -79,9 +98,23 @@ func (f *frame) call(ctx context.Context, params []*tensor.Tensor) error {
 	return f.run(ctx)
 }
 
-// deliver copies t to result i of a control step, defining late extents.
-func (f *frame) deliver(st *program.Step, i int, t *tensor.Tensor) error {
-	u := &st.Out[i]
+// output reads result i of a body into o.
+func (f *frame) output(i int, o *operandView) {
+	id := f.b.Results[i]
+	o.t.Elem, o.boxed = f.b.Bufs[id].Elem, false
+	if f.b.Bufs[id].Boxed() {
+		o.hold(f.bufs[id].val)
+		return
+	}
+	f.result(i, &o.t)
+}
+
+// deliver copies a value to result i of a control step, defining late extents.
+func (f *frame) deliver(st *program.Step, i int, o *operandView) error {
+	u, t := &st.Out[i], &o.t
+	if o.boxed {
+		return f.adoptBox(st, i, o.val)
+	}
 	if err := f.adopt(st, i, t, true); err != nil {
 		return err
 	}
@@ -107,8 +140,8 @@ type branchStep struct {
 	st     *program.Step
 	views  []*operandView
 	bodies [2]*frame
-	params []*tensor.Tensor
-	out    tensor.Tensor
+	params []*operandView
+	out    operandView
 }
 
 func newBranchStep(s *Session, b *program.Body, st *program.Step) (runner, error) {
@@ -130,7 +163,7 @@ func newBranchStep(s *Session, b *program.Body, st *program.Step) (runner, error
 		if v == nil {
 			return nil, fmt.Errorf("branch: an operand is absent")
 		}
-		br.params = append(br.params, &v.t)
+		br.params = append(br.params, v)
 	}
 	return br, nil
 }
@@ -154,8 +187,7 @@ func (br *branchStep) run(f *frame, ctx context.Context) error {
 		return err
 	}
 	for i := range br.st.Out {
-		br.out.Elem = b.b.Bufs[b.b.Results[i]].Elem
-		b.result(i, &br.out)
+		b.output(i, &br.out)
 		if err := f.deliver(br.st, i, &br.out); err != nil {
 			return err
 		}
@@ -171,17 +203,18 @@ type loopStep struct {
 	views   []*operandView
 	body    *frame
 	carried int
-	iter    tensor.Tensor
-	cond    tensor.Tensor
-	state   []*tensor.Tensor // carried values between iterations, in memory of the step's own
-	params  []*tensor.Tensor
-	out     tensor.Tensor
+	iter    operandView
+	cond    operandView
+	state   []*operandView // carried values between iterations, in memory of the step's own
+	params  []*operandView
+	out     operandView
 	scans   []scan
 }
 
 // scan collects one scan output.
 type scan struct {
 	data  []byte
+	str   []string
 	shape []int
 	n     int
 }
@@ -200,19 +233,19 @@ func newLoopStep(s *Session, b *program.Body, st *program.Step) (runner, error) 
 	if l.body, err = newFrame(s, &st.Bodies[0]); err != nil {
 		return nil, err
 	}
-	l.iter = *tensor.New(dtype.I64)
-	l.cond = *tensor.New(dtype.Bool)
+	l.iter.t = *tensor.New(dtype.I64)
+	l.cond.t = *tensor.New(dtype.Bool)
 	l.params = append(l.params, &l.iter, &l.cond)
 	for i, v := range l.views[2:] {
 		if v == nil {
 			return nil, fmt.Errorf("loop: operand %d is absent", i+2)
 		}
 		if i < l.carried {
-			t := &tensor.Tensor{Elem: v.t.Elem}
-			l.state = append(l.state, t)
-			l.params = append(l.params, t)
+			o := &operandView{t: tensor.Tensor{Elem: v.t.Elem}}
+			l.state = append(l.state, o)
+			l.params = append(l.params, o)
 		} else {
-			l.params = append(l.params, &v.t)
+			l.params = append(l.params, v)
 		}
 	}
 	l.scans = make([]scan, len(st.Out)-l.carried)
@@ -221,8 +254,8 @@ func newLoopStep(s *Session, b *program.Body, st *program.Step) (runner, error) 
 
 func (l *loopStep) bytes() int64 {
 	n := l.body.bytes()
-	for _, t := range l.state {
-		n += int64(len(t.Data))
+	for _, o := range l.state {
+		n += int64(len(o.t.Data))
 	}
 	for i := range l.scans {
 		n += int64(len(l.scans[i].data))
@@ -243,26 +276,26 @@ func (l *loopStep) run(f *frame, ctx context.Context) error {
 		}
 		trips = v.t.Int(0)
 	}
-	l.cond.Data[0] = 1
+	l.cond.t.Data[0] = 1
 	if v := l.views[1]; v != nil {
 		if v.t.Len() != 1 {
 			return fmt.Errorf("condition has shape %v, want one element", v.t.Shape)
 		}
-		l.cond.Data[0] = v.t.Data[0]
+		l.cond.t.Data[0] = v.t.Data[0]
 	}
-	for i, t := range l.state {
-		if err := f.s.keep(t, &l.views[2+i].t); err != nil {
+	for i, o := range l.state {
+		if err := f.s.keep(o, l.views[2+i]); err != nil {
 			return err
 		}
 	}
 	for i := range l.scans {
-		l.scans[i] = scan{data: l.scans[i].data[:0]}
+		l.scans[i] = scan{data: l.scans[i].data[:0], str: l.scans[i].str[:0]}
 	}
-	for it := int64(0); it < trips && l.cond.Data[0] != 0; it++ {
+	for it := int64(0); it < trips && l.cond.t.Data[0] != 0; it++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		l.iter.SetInt(0, it)
+		l.iter.t.SetInt(0, it)
 		if err := l.iterate(f, ctx); err != nil {
 			return fmt.Errorf("iteration %d: %w", it, err)
 		}
@@ -276,20 +309,19 @@ func (l *loopStep) iterate(f *frame, ctx context.Context) error {
 		return err
 	}
 	for i := range l.body.b.Results {
-		l.out.Elem = l.body.b.Bufs[l.body.b.Results[i]].Elem
-		l.body.result(i, &l.out)
+		l.body.output(i, &l.out)
 		switch {
 		case i == 0:
-			if l.out.Len() != 1 {
-				return fmt.Errorf("condition has shape %v, want one element", l.out.Shape)
+			if l.out.t.Len() != 1 {
+				return fmt.Errorf("condition has shape %v, want one element", l.out.t.Shape)
 			}
-			l.cond.Data[0] = l.out.Data[0]
+			l.cond.t.Data[0] = l.out.t.Data[0]
 		case i <= l.carried:
 			if err := f.s.keep(l.state[i-1], &l.out); err != nil {
 				return err
 			}
 		default:
-			if err := l.scans[i-1-l.carried].add(&l.out, f.s); err != nil {
+			if err := l.scans[i-1-l.carried].add(&l.out.t, f.s); err != nil {
 				return err
 			}
 		}
@@ -312,6 +344,7 @@ func (s *scan) add(t *tensor.Tensor, ses *Session) error {
 	}
 	s.shape = append(s.shape[:0], t.Shape...)
 	s.data = append(s.data, t.Data...)
+	s.str = append(s.str, t.Str...)
 	s.n++
 	return nil
 }
@@ -328,8 +361,13 @@ func equalInts(a, b []int) bool {
 	return true
 }
 
-// keep copies a value into memory of t's own.
-func (s *Session) keep(t, from *tensor.Tensor) error {
+// keep copies a value into memory of o's own; what is boxed never changes.
+func (s *Session) keep(o, v *operandView) error {
+	if o.boxed = v.boxed; v.boxed {
+		o.hold(v.val)
+		return nil
+	}
+	t, from := &o.t, &v.t
 	t.Shape = append(t.Shape[:0], from.Shape...)
 	if cap(t.Data) < len(from.Data) {
 		b, err := s.alloc(len(from.Data) + len(from.Data)/4)
@@ -353,7 +391,8 @@ func (l *loopStep) finish(f *frame) error {
 			continue
 		}
 		s := &l.scans[i-l.carried]
-		t := &l.out
+		l.out.boxed = false
+		t := &l.out.t
 		t.Elem = f.b.Bufs[l.st.Out[i].Buf].Elem
 		t.Shape = append(t.Shape[:0], s.n)
 		if s.n > 0 {
@@ -364,7 +403,10 @@ func (l *loopStep) finish(f *frame) error {
 			}
 		}
 		t.Data = s.data
-		if err := f.deliver(l.st, i, t); err != nil {
+		if t.Elem == dtype.String {
+			l.out.hold(tensor.ValueOf(&tensor.Tensor{Elem: t.Elem, Shape: append([]int(nil), t.Shape...), Str: append([]string(nil), s.str...)}))
+		}
+		if err := f.deliver(l.st, i, &l.out); err != nil {
 			return err
 		}
 	}

@@ -29,9 +29,10 @@ type frame struct {
 type storage struct {
 	ptr   unsafe.Pointer
 	bytes int
-	own   []byte // memory of the frame's own: heap buffers and results the caller gave no memory for
-	fixed bool   // the caller's memory, which cannot grow
-	shape []int  // of a result, as found while running; nil where the program knows it
+	own   []byte       // memory of the frame's own: heap buffers and results the caller gave no memory for
+	fixed bool         // the caller's memory, which cannot grow
+	shape []int        // of a result, as found while running; nil where the program knows it
+	val   tensor.Value // of a boxed buffer, which has none of the above
 }
 
 // runner is a step bound to a frame. bind is called when extents have changed, run after it.
@@ -53,7 +54,7 @@ func newFrame(s *Session, b *program.Body) (*frame, error) {
 	for i := range b.Bufs {
 		if b.Bufs[i].Kind == program.BufConst && b.Bufs[i].Index >= 0 {
 			c := s.m.consts[b.Bufs[i].Index]
-			f.bufs[i] = storage{ptr: c.ptr, bytes: len(c.data)}
+			f.bufs[i] = storage{ptr: c.ptr, bytes: len(c.data), val: c.val}
 		}
 	}
 	return f, nil
@@ -197,7 +198,12 @@ func (f *frame) bytes() int64 {
 }
 
 func (f *frame) setInput(i int, t *tensor.Tensor) {
-	st := &f.bufs[f.b.Params[i]]
+	id := f.b.Params[i]
+	st := &f.bufs[id]
+	if f.b.Bufs[id].Boxed() {
+		st.val = tensor.ValueOf(t)
+		return
+	}
 	st.ptr, st.bytes = bytesPtr(t.Data), len(t.Data)
 }
 
@@ -206,6 +212,9 @@ func (f *frame) ownOutput(i int) error {
 	id := f.b.Results[i]
 	st := &f.bufs[id]
 	st.fixed, st.shape = false, nil
+	if f.b.Bufs[id].Boxed() {
+		return f.s.keepBox(st, tensor.Value{})
+	}
 	n, err := f.size(&f.b.Bufs[id])
 	if err != nil { // known only while running
 		st.ptr, st.bytes = nil, 0
@@ -216,6 +225,10 @@ func (f *frame) ownOutput(i int) error {
 
 func (f *frame) setOutput(i int, t *tensor.Tensor) {
 	st := &f.bufs[f.b.Results[i]]
+	if f.b.Bufs[f.b.Results[i]].Boxed() {
+		st.val = tensor.Value{}
+		return
+	}
 	st.ptr, st.bytes, st.fixed, st.shape = bytesPtr(t.Data), len(t.Data), true, nil
 }
 
@@ -238,6 +251,12 @@ func (f *frame) result(i int, t *tensor.Tensor) {
 	id := f.b.Results[i]
 	st, b := &f.bufs[id], &f.b.Bufs[id]
 	t.Shape = t.Shape[:0]
+	if b.Boxed() {
+		if s := st.val.Tensor; s != nil {
+			t.Shape, t.Str = append(t.Shape, s.Shape...), s.Str
+		}
+		return
+	}
 	for a, r := range b.Shape {
 		v := int(f.s.vals[r])
 		if st.shape != nil {
@@ -294,7 +313,7 @@ func (f *frame) show(st *program.Step) {
 	for i := range st.Out {
 		u := &st.Out[i]
 		t := &tensor.Tensor{Elem: f.b.Bufs[u.Buf].Elem}
-		if i >= len(st.Is) || st.Is[i] == "" || !f.shape(t, u.Shape) || t.Elem.IsSubByte() {
+		if f.b.Bufs[u.Buf].Boxed() || i >= len(st.Is) || st.Is[i] == "" || !f.shape(t, u.Shape) || t.Elem.IsSubByte() {
 			continue
 		}
 		gather(t, f, st, u)

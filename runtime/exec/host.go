@@ -21,6 +21,9 @@ type hostStep struct {
 	use   []int            // the use of each
 	out   []*tensor.Tensor
 	types []dtype.Type
+	args  []*tensor.Tensor // what the function gets: in, or copies of them
+	vals  []tensor.Value   // the same, where an operand or a result is no tensor
+	keeps bool             // a result may keep operands
 	attrs attr.List
 	call  host.Call
 	outs  []*tensor.Tensor // storage that the function fills, where its size is known
@@ -38,7 +41,15 @@ func newHostStep(s *Session, b *program.Body, st *program.Step) runner {
 		h.use = append(h.use, k)
 		k++
 	}
+	for _, u := range h.use {
+		if u >= 0 && b.Bufs[st.In[u].Buf].Elem == dtype.Invalid {
+			h.vals = make([]tensor.Value, len(h.in))
+		}
+	}
 	for i := range st.Out {
+		if b.Bufs[st.Out[i].Buf].Elem == dtype.Invalid {
+			h.vals, h.keeps = make([]tensor.Value, len(h.in)), true
+		}
 		h.types = append(h.types, b.Bufs[st.Out[i].Buf].Elem)
 		h.out = append(h.out, &tensor.Tensor{Elem: h.types[i]})
 	}
@@ -62,7 +73,7 @@ func (h *hostStep) bind(f *frame) error {
 		}
 	}
 	for i, t := range h.in {
-		if t != nil && !f.shape(t, h.st.In[h.use[i]].Shape) {
+		if t != nil && !f.b.Bufs[h.st.In[h.use[i]].Buf].Boxed() && !f.shape(t, h.st.In[h.use[i]].Shape) {
 			return fmt.Errorf("operand %d has a size that is not known yet", i)
 		}
 	}
@@ -93,10 +104,10 @@ func (f *frame) view(t *tensor.Tensor, u *program.Use) {
 }
 
 func (h *hostStep) run(f *frame, _ context.Context) error {
-	for i, t := range h.in {
-		if t != nil {
-			f.view(t, &h.st.In[h.use[i]])
-		}
+	budget := &f.s.budget
+	budget.Left = max(f.s.m.opts.MaxMemory-f.s.held, 0)
+	if err := h.operands(f, budget); err != nil {
+		return err
 	}
 	if h.outs == nil {
 		h.outs = make([]*tensor.Tensor, len(h.out))
@@ -110,17 +121,69 @@ func (h *hostStep) run(f *frame, _ context.Context) error {
 			outs[i] = t
 		}
 	}
-	budget := &f.s.budget
-	budget.Left = max(f.s.m.opts.MaxMemory-f.s.held, 0)
 	call := &h.call
-	call.Reset(h.in, h.attrs, outs, h.types, budget)
+	call.Reset(h.args, h.attrs, outs, h.types, budget)
+	if h.vals != nil {
+		call.SetValues(h.vals)
+	}
 	if err := h.fn.Run(call); err != nil {
 		return err
 	}
 	for i := range h.out {
+		if f.b.Bufs[h.st.Out[i].Buf].Boxed() {
+			if err := f.adoptBox(h.st, i, call.Value(i)); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := f.adopt(h.st, i, call.Result(i), outs[i] != nil); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// operands points the views at the operands. What a result may keep is copied out of memory that will be written again.
+func (h *hostStep) operands(f *frame, budget *host.Budget) error {
+	h.args = append(h.args[:0], h.in...)
+	for i, t := range h.in {
+		if t == nil {
+			continue
+		}
+		u := &h.st.In[h.use[i]]
+		if f.b.Bufs[u.Buf].Boxed() {
+			v := f.bufs[u.Buf].val
+			if h.args[i] = v.Tensor; h.vals != nil {
+				h.vals[i] = v
+			}
+			continue
+		}
+		f.view(t, u)
+		if h.keeps {
+			if err := budget.Take(int64(len(t.Data))); err != nil {
+				return err
+			}
+			h.args[i] = t.Clone()
+		}
+		if h.vals != nil {
+			h.vals[i] = tensor.ValueOf(h.args[i])
+		}
+	}
+	return nil
+}
+
+// adoptBox takes over result i of a step, strings or what is no tensor, and binds the late symbols it defines.
+func (f *frame) adoptBox(st *program.Step, i int, v tensor.Value) error {
+	u := &st.Out[i]
+	strings := f.b.Bufs[u.Buf].Elem == dtype.String
+	if v.Absent() || strings != (v.Kind == tensor.KindTensor) || strings && v.Tensor.Elem != dtype.String {
+		return fmt.Errorf("result %d: got %v", i, v)
+	}
+	if err := f.s.keepBox(&f.bufs[u.Buf], v); err != nil {
+		return fmt.Errorf("result %d: %w", i, err)
+	}
+	if strings {
+		return f.adopt(st, i, v.Tensor, true)
 	}
 	return nil
 }

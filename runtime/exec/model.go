@@ -59,6 +59,7 @@ type Model struct {
 type constant struct {
 	ptr  unsafe.Pointer
 	data []byte
+	val  tensor.Value // of strings
 }
 
 // Load prepares a program: it picks kernel rows for this processor and packs what the program left packed
@@ -123,11 +124,16 @@ func (m *Model) checkHost(b *program.Body) error {
 }
 
 func (m *Model) loadConst(c *program.Const) (constant, error) {
+	if c.Elem == dtype.String {
+		n, _ := tensor.Count(c.Shape)
+		s, err := program.DecodeStrings(c.Data, n)
+		return constant{val: tensor.ValueOf(&tensor.Tensor{Elem: c.Elem, Shape: c.Shape, Str: s})}, err
+	}
 	if c.Pack == nil {
-		return constant{bytesPtr(c.Data), c.Data}, nil
+		return constant{ptr: bytesPtr(c.Data), data: c.Data}, nil
 	}
 	data, err := PackConst(c, m.gemm)
-	return constant{bytesPtr(data), data}, err
+	return constant{ptr: bytesPtr(data), data: data}, err
 }
 
 // PackConst packs a constant into its layout.

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/host"
 	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/runtime/kernels/attend"
@@ -34,6 +35,7 @@ type Session struct {
 	budget   host.Budget
 	held     int64 // bytes given out by alloc
 	outputs  []*tensor.Tensor
+	boxes    *boxes // where some inputs or outputs are no tensors
 	closed   error
 	hook     func(names []string, results []*tensor.Tensor)
 	trace    func(step int, start time.Time, took time.Duration)
@@ -67,6 +69,9 @@ func (m *Model) NewSession(entry string) (*Session, error) {
 			s.outputs[i] = &tensor.Tensor{Elem: e.Outputs[i].Elem, Shape: make([]int, len(e.Outputs[i].Shape))}
 		}
 		var err error
+		if s.boxes, err = newBoxes(e); err != nil {
+			return nil, err
+		}
 		s.top, err = newFrame(s, &e.Body)
 		return s, err
 	}
@@ -107,8 +112,16 @@ func (s *Session) Memory() Memory {
 
 // Run computes the entry. inputs are in the order of the entry; their memory is read in place. outputs may be
 // nil, or hold a tensor for each result whose memory is to be written, nil for the others. The results it
-// returns are those tensors, or views of memory that the session owns and overwrites in its next run.
-func (s *Session) Run(ctx context.Context, inputs, outputs []*tensor.Tensor) (res []*tensor.Tensor, err error) {
+// returns are those tensors, or views of memory that the session owns and overwrites in its next run. Entries of which
+// an input or output is no tensor are run by RunValues.
+func (s *Session) Run(ctx context.Context, inputs, outputs []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	if s.boxes != nil {
+		return nil, fmt.Errorf("%w: an input or output is no tensor", ErrBinding)
+	}
+	return s.run(ctx, inputs, outputs)
+}
+
+func (s *Session) run(ctx context.Context, inputs, outputs []*tensor.Tensor) (res []*tensor.Tensor, err error) {
 	if s.closed != nil {
 		return nil, s.closed
 	}
@@ -125,6 +138,10 @@ func (s *Session) Run(ctx context.Context, inputs, outputs []*tensor.Tensor) (re
 		return nil, err
 	}
 	for i, t := range inputs {
+		if t == nil {
+			s.top.bufs[s.top.b.Params[i]].val = s.boxes.in[i]
+			continue
+		}
 		s.top.setInput(i, t)
 	}
 	if err := s.setOutputs(outputs); err != nil {
@@ -138,6 +155,11 @@ func (s *Session) Run(ctx context.Context, inputs, outputs []*tensor.Tensor) (re
 	}
 	for i := range s.outputs {
 		if outputs != nil && outputs[i] != nil {
+			if outputs[i].Elem == dtype.String {
+				if err := s.copyStrings(i, outputs[i]); err != nil {
+					return nil, err
+				}
+			}
 			continue
 		}
 		s.top.result(i, s.outputs[i])
@@ -162,6 +184,8 @@ func (s *Session) bindInputs(inputs []*tensor.Tensor) error {
 	for i, t := range inputs {
 		io := &e.Inputs[i]
 		switch {
+		case io.Elem == dtype.Invalid:
+			continue // RunValues has checked it
 		case t == nil:
 			return fmt.Errorf("%w: input %q is missing", ErrBinding, io.Name)
 		case t.Elem != io.Elem:

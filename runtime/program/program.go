@@ -63,7 +63,8 @@ type Const struct {
 // BufKind says what owns a buffer.
 type BufKind uint8
 
-// The kinds. A Temp is placed in the arena; Heap is a buffer whose size is known only while running.
+// The kinds. A Temp is placed in the arena; Heap is a buffer whose size is known only while running; a Box holds a
+// value beside them that only host and control steps touch.
 const (
 	BufInvalid BufKind = iota
 	BufConst
@@ -71,21 +72,25 @@ const (
 	BufOutput
 	BufTemp
 	BufHeap
+	BufBox
 	numBufKinds
 )
 
 // Buf is a piece of storage of a body.
 type Buf struct {
 	Kind  BufKind
-	Elem  dtype.Type
-	Shape []dim.Ref // row-major extents
-	Count dim.Ref   // elements
-	Index int32     // of the constant, input (parameter) or output (result)
-	Alias int32     // the buffer whose storage this one takes over, or -1
-	First int32     // step that first writes it; -1 from the start
-	Last  int32     // step that last touches it; the number of steps where it is a result
-	Name  string    // the model's name of the value, for messages and verify
+	Elem  dtype.Type // Invalid for what is no tensor
+	Shape []dim.Ref  // row-major extents
+	Count dim.Ref    // elements
+	Index int32      // of the constant, input (parameter) or output (result)
+	Alias int32      // the buffer whose storage this one takes over, or -1
+	First int32      // step that first writes it; -1 from the start
+	Last  int32      // step that last touches it; the number of steps where it is a result
+	Name  string     // the model's name of the value, for messages and verify
 }
+
+// Boxed reports whether the buffer holds strings or a value that is no tensor, instead of bytes.
+func (b *Buf) Boxed() bool { return b.Elem == dtype.String || b.Elem == dtype.Invalid }
 
 // Via sends one axis of an operand through integers: the offset is Index[...] * Stride, the index lies in
 // [-Extent, Extent).
@@ -177,9 +182,9 @@ type Bind struct {
 // IO is an input or output of an entry.
 type IO struct {
 	Name  string
-	Elem  dtype.Type
+	Elem  dtype.Type // Invalid for what is no tensor
 	Shape []dim.Ref
-	Text  []string // extents as expressions, for people
+	Text  []string // extents as expressions, for people; of what is no tensor, its type
 }
 
 // Entry is a function that can be called.
@@ -199,8 +204,12 @@ type State struct {
 	Axis          int32 // along which it grows
 }
 
-// Tensor views a constant's stored bytes.
+// Tensor views a constant's stored bytes; those of strings, which must be valid, are copied.
 func (c *Const) Tensor() *tensor.Tensor {
+	if n, ok := tensor.Count(c.Shape); ok && c.Elem == dtype.String {
+		s, _ := DecodeStrings(c.Data, n)
+		return &tensor.Tensor{Elem: c.Elem, Shape: c.Shape, Str: s}
+	}
 	return &tensor.Tensor{Elem: c.Elem, Shape: c.Shape, Data: c.Data}
 }
 

@@ -292,7 +292,7 @@ func TestVerify(t *testing.T) {
 		{`constant 2 "big": layout "p33"`, func(p *program.Program) { p.Consts[2].Layout = "p33" }},
 		{`constant 0 "w": packing`, func(p *program.Program) { p.Consts[0].Pack.K++ }},
 		{`constant 0 "w": packed as f32 of rank 1`, func(p *program.Program) { p.Consts[0].Pack, p.Consts[0].Shape = nil, []int{5} }},
-		{`constant 5 "nibbles": constants of strings`, func(p *program.Program) { p.Consts[5].Elem = dtype.String }},
+		{`constant 5 "nibbles": 2 bytes hold no 3 strings`, func(p *program.Program) { p.Consts[5].Elem = dtype.String }},
 		{"program 0: 0 instructions", func(p *program.Program) { p.Progs[0].Code = nil }},
 		{"program 0: instruction 1: opcode 250", func(p *program.Program) { p.Progs[0].Code[1].Op = 250 }},
 		{"entry 1: the name \"main\" is taken", func(p *program.Program) { p.Entries[1].Name = "main" }},

@@ -118,12 +118,17 @@ func checkConst(c *Const) error {
 		return fmt.Errorf("rank %d, want at most %d", len(c.Shape), maxRank)
 	case !c.Elem.Valid():
 		return fmt.Errorf("element type %d is not known", uint8(c.Elem))
-	case c.Elem == dtype.String:
-		return fmt.Errorf("constants of strings are not stored")
 	case !c.Layout.Valid():
 		return fmt.Errorf("layout %q is not known", clip(string(c.Layout)))
 	case c.Pack != nil && c.Layout != layout.P32:
 		return fmt.Errorf("layout %q has no packing", c.Layout)
+	}
+	if c.Elem == dtype.String {
+		if c.Layout != layout.RowMajor {
+			return fmt.Errorf("strings in layout %q", c.Layout)
+		}
+		_, err := DecodeStrings(c.Data, n)
+		return err
 	}
 	want := c.Elem.Bytes(n)
 	if c.Layout == layout.P32 {
@@ -241,13 +246,20 @@ func (v *verifier) io(x *IO, b *Body, buf int32) error {
 	if buf < 0 || int(buf) >= len(b.Bufs) {
 		return fmt.Errorf("buffer %d of %d", buf, len(b.Bufs))
 	}
-	if !x.Elem.Valid() {
-		return fmt.Errorf("element type %d is not known", uint8(x.Elem))
-	}
 	if err := v.shape(x.Shape); err != nil {
 		return err
 	}
-	if len(x.Text) != len(x.Shape) {
+	switch {
+	case x.Elem == dtype.Invalid:
+		if len(x.Shape) > 0 || len(x.Text) != 1 {
+			return fmt.Errorf("what is no tensor has rank %d and %d types", len(x.Shape), len(x.Text))
+		}
+		if _, err := ParseType(x.Text[0]); err != nil {
+			return err
+		}
+	case !x.Elem.Valid():
+		return fmt.Errorf("element type %d is not known", uint8(x.Elem))
+	case len(x.Text) != len(x.Shape):
 		return fmt.Errorf("%d extents are described, want %d", len(x.Text), len(x.Shape))
 	}
 	f := &b.Bufs[buf]

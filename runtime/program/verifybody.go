@@ -63,8 +63,10 @@ func (v *verifier) buf(b *Body, f *Buf) error {
 	switch {
 	case f.Kind == BufInvalid || f.Kind >= numBufKinds:
 		return fmt.Errorf("kind %d is not known", f.Kind)
-	case !f.Elem.Valid():
+	case !f.Elem.Valid() && (f.Elem != dtype.Invalid || len(f.Shape) > 0):
 		return fmt.Errorf("element type %d is not known", uint8(f.Elem))
+	case f.Kind == BufBox && !f.Boxed(), f.Boxed() && (f.Kind == BufTemp || f.Kind == BufHeap):
+		return fmt.Errorf("kind %d of element type %v", f.Kind, f.Elem)
 	case f.First < -1 || int(f.First) > n+1 || f.Last < -1 || int(f.Last) > n:
 		return fmt.Errorf("lives from step %d to %d of %d", f.First, f.Last, n)
 	}
@@ -355,6 +357,9 @@ func fits(b *Body, s *Step, n *Body) error {
 	}
 	for i := range s.Out {
 		rank := len(s.Out[i].Shape)
+		if s.Anchor == anchor.Loop && i >= carried && b.Bufs[s.Out[i].Buf].Elem == dtype.Invalid {
+			return fmt.Errorf("out[%d]: what is no tensor is not stacked", i)
+		}
 		if i >= carried { // a scan output is stacked along a new axis
 			if rank--; rank < 0 {
 				return fmt.Errorf("out[%d]: a stacked result of rank 0", i)

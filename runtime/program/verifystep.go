@@ -88,6 +88,10 @@ func (v *verifier) use(b *Body, s *Step, u *Use, at, input int) error {
 	}
 	f := &b.Bufs[u.Buf]
 	switch {
+	case f.Boxed() && (!whole(s.Anchor) || len(u.Via) > 0 || v.p.Dims.Code[u.Off] != (dim.Instr{Op: dim.OpConst})):
+		return fmt.Errorf("buffer %d is no tensor of numbers, and is seen in part", u.Buf)
+	case f.Boxed() && len(u.Shape) != len(f.Shape):
+		return fmt.Errorf("buffer %d of rank %d is seen with rank %d", u.Buf, len(f.Shape), len(u.Shape))
 	case f.Last < 0, f.Kind == BufTemp && (int(f.First) > at || int(f.Last) < at):
 		return fmt.Errorf("buffer %d lives from step %d to %d", u.Buf, f.First, f.Last)
 	case f.Kind == BufConst && f.Index < 0:
