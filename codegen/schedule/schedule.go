@@ -38,7 +38,11 @@ func (s *scheduler) body(b *kir.Body) {
 		case anchor.Window:
 			s.widen(b, g, 2)
 		case anchor.Attend:
-			s.widen(b, g, 3)
+			operands := 3
+			if g.Masked && g.In[3].Buf.Elem != dtype.Bool {
+				operands = 4
+			}
+			s.widen(b, g, operands)
 		}
 		b.Groups = append(b.Groups, g)
 		for _, n := range g.Bodies {

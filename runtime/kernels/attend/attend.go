@@ -260,7 +260,7 @@ func (w *work) run() {
 	w.finish()
 }
 
-// finish divides by the sums. A sum of zero is that of a query without keys: 0/0 is NaN.
+// finish divides by the sums. A sum of zero is that of a query that sees no key, which gives zeros.
 func (w *work) finish() {
 	c, s, p := w.c, w.s, &w.c.Params
 	for g := range c.group {
@@ -268,7 +268,7 @@ func (w *work) finish() {
 		for i := range w.rows {
 			r := g*w.rows + i
 			f := 1 / s.sum[r]
-			if p.T == 0 {
+			if s.sum[r] == 0 {
 				f = 0
 			}
 			s.a = args{dst: p.Out.at(w.b, h, w.m0+i), a: &s.acc[r*p.DV], n: p.DV, scale: f}
