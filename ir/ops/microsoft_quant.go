@@ -233,14 +233,45 @@ func importMatMulNBits(c *op.Import) ([]*ir.Value, error) {
 		shift := b.Reshape(b.Cast(b.Call("mul", b.Reshape(zero, table), scale), t), []dim.Expr{table[0], table[1], dim.Const(1)})
 		w = b.Reshape(b.Call("sub", b.Reshape(w, split), shift), dim.Consts([]int{int(n), int(blocks * block)}))
 	}
+	x := c.In(0)
 	if blocks*block != k {
 		w = cut(b, w, 1, dim.Expr{}, 1, dim.Const(k))
 	}
-	y := b.Call("matmul", c.In(0), b.Transpose(w, []int{1, 0}))
+	if modelInt(c, "accuracy_level", 0) == 4 {
+		x = roundBlocks(b, x, k, block)
+	}
+	y := b.Call("matmul", x, b.Transpose(w, []int{1, 0}))
 	if c.Has(5) {
 		y = b.Call("add", y, c.In(5))
 	}
 	return []*ir.Value{y}, b.Err()
+}
+
+// roundBlocks rounds the elements of each block along the last axis to multiples of a 127th of its largest magnitude: the products
+// of accuracy level 4 are those of 8-bit integers.
+func roundBlocks(b *op.Build, x *ir.Value, k, block int64) *ir.Value {
+	if b.Err() != nil || x.Rank() == 0 {
+		return x
+	}
+	s, r := x.Type.Shape, x.Rank()
+	blocks := (k + block - 1) / block
+	y := x
+	if blocks*block != k {
+		ends := make([]dim.Expr, r)
+		ends[r-1] = dim.Const(blocks*block - k)
+		y = b.CallWith("pad", named("mode", "constant", "begins", make([]dim.Expr, r), "ends", ends), x, b.Like(x, 0))
+	}
+	y = widen(b, b.Reshape(y, append(append([]dim.Expr(nil), s[:r-1]...), dim.Const(blocks), dim.Const(block))))
+	top := b.Reduce("max", b.Call("abs", y), r)
+	step := b.Call("mul", top, b.Like(top, 1.0/127))
+	none := b.Call("equal", top, b.Like(top, 0))
+	inverse := b.Call("div", b.Like(top, 127), b.Call("where", none, b.Like(top, 1), top))
+	y = b.Call("mul", b.Call("round", b.Call("mul", y, inverse)), step)
+	y = b.Reshape(y, append(append([]dim.Expr(nil), s[:r-1]...), dim.Const(blocks*block)))
+	if blocks*block != k {
+		y = cut(b, y, r-1, dim.Expr{}, 1, dim.Const(k))
+	}
+	return b.Cast(y, x.Type.Elem)
 }
 
 // narrow reads a tensor of bytes as rows of a narrower integer type, of which each row begins with a byte. Constants keep
