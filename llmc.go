@@ -125,6 +125,9 @@ func (m *Model) Tier() string { return m.exec.Features().Tier().String() }
 
 // Run computes the model's outputs, with a session that the model keeps. The results are the caller's.
 func (m *Model) Run(ctx context.Context, inputs Tensors) (Tensors, error) {
+	if len(m.entry.States) > 0 {
+		return nil, fmt.Errorf("%w: the model has states, which belong to a session: use NewSession", ErrInput)
+	}
 	s, err := m.borrow()
 	if err != nil {
 		return nil, err

@@ -39,6 +39,10 @@ func (m *Model) newSession() (*Session, error) {
 func (s *Session) Run(ctx context.Context, inputs Tensors) (Tensors, error) {
 	for i := range s.in {
 		t, ok := inputs[s.m.entry.Inputs[i].Name]
+		if !ok && s.m.state(i) {
+			s.in[i] = nil
+			continue
+		}
 		if !ok {
 			return nil, fmt.Errorf("%w: input %q is missing", ErrInput, s.m.entry.Inputs[i].Name)
 		}
@@ -52,6 +56,9 @@ func (s *Session) Run(ctx context.Context, inputs Tensors) (Tensors, error) {
 		return nil, err
 	}
 	for i, t := range res {
+		if s.m.stays(i) {
+			continue
+		}
 		s.out[s.m.entry.Outputs[i].Name] = t
 	}
 	return s.out, nil
@@ -82,6 +89,32 @@ func (s *Session) RunInto(ctx context.Context, inputs, outputs []*Tensor) error 
 	}
 	_, err := s.exec.Run(ctx, inputs, outputs)
 	return err
+}
+
+// ResetStates forgets what earlier runs left in the states of a model compiled with Options.States.
+func (s *Session) ResetStates() { s.exec.ResetStates() }
+
+// StateLength is how many positions the growing states, such as a cache of keys and values, hold.
+func (s *Session) StateLength() int { return s.exec.StateLength() }
+
+// state reports whether input i is filled by the session.
+func (m *Model) state(i int) bool {
+	for _, st := range m.entry.States {
+		if int(st.Input) == i {
+			return true
+		}
+	}
+	return false
+}
+
+// stays reports whether output i stays in the session.
+func (m *Model) stays(i int) bool {
+	for _, st := range m.entry.States {
+		if int(st.Output) == i && st.Axis >= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // ArenaBytes is the memory that the session holds for activations.

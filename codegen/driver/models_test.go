@@ -423,3 +423,86 @@ func constsOf(m *ir.Module) func(int, string, dtype.Type, []int) (*tensor.Tensor
 		return m.Consts[i].Tensor, nil
 	}
 }
+
+// With --state the caches of a decoder stay in the session: token by token it gives what the plain program gives
+// with the caches fed back, without copying them.
+func TestStates(t *testing.T) {
+	const name = "tiny-gpt2-kv"
+	l := load(t, models(t, name)[name], name)
+	src, plain, _ := compileModel(t, l, Options{})
+	_, stateful, _ := compileModel(t, l, Options{States: []string{"auto@64"}})
+	if n := len(stateful.Entries[0].States); n != 4 {
+		t.Fatalf("%d states, want 4", n)
+	}
+	a, b := session(t, src, plain, "", 1), session(t, src, stateful, "", 1)
+	past := map[string]*tensor.Tensor{}
+	for step := range 9 {
+		feed := func(s *exec.Session, withPast bool) []*tensor.Tensor {
+			var in []*tensor.Tensor
+			for i := range s.Entry().Inputs {
+				io := &s.Entry().Inputs[i]
+				n := 1
+				if step == 0 {
+					n = 5 // a prompt
+				}
+				seen := step + 5 - n
+				if step > 0 {
+					seen = 4 + step
+				}
+				switch {
+				case io.Name == "attention_mask":
+					v := make([]int64, seen+n)
+					for j := range v {
+						v[j] = 1
+					}
+					in = append(in, tensor.Of(dtype.I64, v, 1, seen+n))
+				case io.Name == "position_ids", io.Name == "input_ids":
+					v := make([]int64, n)
+					for j := range v {
+						v[j] = int64(seen + j)
+						if io.Name == "input_ids" {
+							v[j] = int64((7*(seen+j) + 3) % 50)
+						}
+					}
+					in = append(in, tensor.Of(dtype.I64, v, 1, n))
+				case !withPast:
+					in = append(in, nil)
+				case past[io.Name] == nil:
+					in = append(in, tensor.New(dtype.F32, 1, 4, 0, 12))
+				default:
+					in = append(in, past[io.Name])
+				}
+			}
+			return in
+		}
+		x, err := a.Run(context.Background(), feed(a, true), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := b.Run(context.Background(), feed(b, false), nil)
+		if err != nil {
+			t.Fatalf("step %d: %v", step, err)
+		}
+		if !bytes.Equal(x[0].Data, y[0].Data) {
+			t.Fatalf("step %d: logits differ", step)
+		}
+		for i := range a.Entry().Outputs {
+			if n := a.Entry().Outputs[i].Name; n != "logits" {
+				past[strings.Replace(n, "present", "past_key_values", 1)] = x[i].Clone()
+			}
+		}
+		if b.StateLength() != 5+step {
+			t.Fatalf("step %d: the cache holds %d positions", step, b.StateLength())
+		}
+	}
+	b.ResetStates()
+	if b.StateLength() != 0 {
+		t.Error("the cache is not empty after a reset")
+	}
+	long := tensor.New(dtype.I64, 1, 65)
+	mask := tensor.New(dtype.I64, 1, 65)
+	in := []*tensor.Tensor{long, mask, tensor.New(dtype.I64, 1, 65), nil, nil, nil, nil}
+	if _, err := b.Run(context.Background(), in, nil); !errors.Is(err, exec.ErrBinding) || !strings.Contains(err.Error(), "capacity is 64") {
+		t.Errorf("65 positions in a cache of 64: %v", err)
+	}
+}

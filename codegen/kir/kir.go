@@ -51,7 +51,8 @@ type Buf struct {
 	Elem  dtype.Type
 	Shape []dim.Expr
 	Const *Const
-	Index int // of the input or output
+	Index int        // of the input or output
+	Seen  []dim.Expr // of an end of a state: the extents that the caller sees of storage of a capacity
 	Alias *Buf
 	First int
 	Last  int
@@ -72,6 +73,14 @@ func (b *Body) NewValueBuf(kind program.BufKind, t ir.Type, name string) *Buf {
 		n.Kind = program.BufBox
 	}
 	return n
+}
+
+// Extents are those that the caller sees of an input or output.
+func (b *Buf) Extents() []dim.Expr {
+	if b.Seen != nil {
+		return b.Seen
+	}
+	return b.Shape
 }
 
 // Count is the number of elements of b.
@@ -151,6 +160,7 @@ type Entry struct {
 	Inputs  []string
 	Outputs []string
 	Body    *Body
+	States  []program.State
 }
 
 // Walk calls f for every group of the body, nested ones after their group.

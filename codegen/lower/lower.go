@@ -39,6 +39,8 @@ type function struct {
 	out    *kir.Module
 	uses   []int
 	late   map[string]bool // late symbols defined so far
+	states []program.State
+	caps   []int64 // the capacity of each
 }
 
 // lowerer lowers one region into one body.
@@ -48,6 +50,7 @@ type lowerer struct {
 	places map[int]*place // by value ID
 	dest   map[int]*place // where a value's producer must write
 	cbufs  map[*kir.Const]*kir.Buf
+	top    bool // the body is the entry's own
 }
 
 // Module lowers every entry.
@@ -56,21 +59,27 @@ func Module(m *ir.Module, table *op.Table, opts Options) (*kir.Module, error) {
 	consts := map[int]*kir.Const{}
 	for _, f := range m.Funcs {
 		fn := &function{m: m, f: f, table: table, opts: opts, consts: consts, out: out, uses: f.Uses(), late: map[string]bool{}}
+		if f == m.Main() {
+			fn.findStates()
+		}
 		body, err := fn.region(f.Body)
 		if err != nil {
 			return nil, err
 		}
-		out.Entries = append(out.Entries, &kir.Entry{Name: f.Name, Inputs: f.Inputs, Outputs: f.Outputs, Body: body})
+		out.Entries = append(out.Entries, &kir.Entry{Name: f.Name, Inputs: f.Inputs, Outputs: f.Outputs, Body: body, States: fn.states})
 	}
 	return out, nil
 }
 
 // region lowers a region into a body of its own.
 func (fn *function) region(r *ir.Region) (*kir.Body, error) {
-	l := &lowerer{function: fn, body: &kir.Body{}, places: map[int]*place{}, dest: map[int]*place{}, cbufs: map[*kir.Const]*kir.Buf{}}
+	l := &lowerer{function: fn, body: &kir.Body{}, places: map[int]*place{}, dest: map[int]*place{}, cbufs: map[*kir.Const]*kir.Buf{}, top: r == fn.f.Body}
 	for i, p := range r.Params {
 		b := l.body.NewValueBuf(program.BufInput, p.Type, nameOf(p))
 		b.Index = i
+		if l.top {
+			l.reserve(b, p.Type.Shape, func(s *program.State) bool { return int(s.Input) == i })
+		}
 		l.body.Params = append(l.body.Params, b)
 		l.places[p.ID] = whole(b)
 		for a, e := range p.Type.Shape {
@@ -130,6 +139,9 @@ func rowMajor(shape []dim.Expr) []dim.Expr {
 func (l *lowerer) newResult(v *ir.Value, i int) *kir.Buf {
 	b := l.body.NewValueBuf(program.BufOutput, v.Type, nameOf(v))
 	b.Index = i
+	if l.top {
+		l.reserve(b, v.Type.Shape, func(s *program.State) bool { return int(s.Output) == i })
+	}
 	l.body.Results[i] = b
 	return b
 }

@@ -188,7 +188,7 @@ func (l *lowerer) concat(n *ir.Node, f *op.Form) error {
 			err = e
 			return
 		}
-		if src.buf == part.buf && dim.Equal(src.off, part.off) && dim.EqualAll(src.stride, part.stride) {
+		if (src.buf == part.buf || l.sameState(src.buf, part.buf)) && dim.Equal(src.off, part.off) && dim.EqualAll(src.stride, part.stride) {
 			return
 		}
 		l.copy(v.Type, src, part, n)

@@ -63,16 +63,18 @@ func (p *planner) entry(e *kir.Entry) error {
 		return err
 	}
 	out.Body = p.body(e.Body)
+	out.States = e.States
 	p.out.Entries = append(p.out.Entries, out)
 	return nil
 }
 
 func (p *planner) io(name string, b *kir.Buf) program.IO {
-	io := program.IO{Name: name, Elem: b.Elem, Shape: p.refs(b.Shape)}
+	shape := b.Extents()
+	io := program.IO{Name: name, Elem: b.Elem, Shape: p.refs(shape)}
 	if b.Of != nil {
 		io.Text = []string{b.Of.String()}
 	}
-	for _, e := range b.Shape {
+	for _, e := range shape {
 		io.Text = append(io.Text, e.Key())
 	}
 	return io
@@ -85,7 +87,10 @@ func (p *planner) binds(e *kir.Entry, out *program.Entry) error {
 	for progress := true; progress; {
 		progress = false
 		for i, b := range e.Body.Params {
-			for a, ext := range b.Shape {
+			for a, ext := range b.Extents() {
+				if b.Seen != nil && dim.Equal(ext, b.Shape[a]) {
+					continue // of a state only the length is known before the run
+				}
 				sym, coef, rest, ok := solve(ext, known)
 				if !ok {
 					continue
@@ -106,7 +111,7 @@ func (p *planner) binds(e *kir.Entry, out *program.Entry) error {
 		})
 	}
 	for _, b := range e.Body.Params {
-		for _, x := range b.Shape {
+		for _, x := range b.Extents() {
 			check(x)
 		}
 	}

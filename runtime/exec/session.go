@@ -34,6 +34,7 @@ type Session struct {
 	locals   []local // scratch of each worker
 	budget   host.Budget
 	held     int64 // bytes given out by alloc
+	states   []state
 	outputs  []*tensor.Tensor
 	boxes    *boxes // where some inputs or outputs are no tensors
 	closed   error
@@ -72,6 +73,7 @@ func (m *Model) NewSession(entry string) (*Session, error) {
 		if s.boxes, err = newBoxes(e); err != nil {
 			return nil, err
 		}
+		s.newStates()
 		s.top, err = newFrame(s, &e.Body)
 		return s, err
 	}
@@ -110,7 +112,8 @@ func (s *Session) Memory() Memory {
 	return m
 }
 
-// Run computes the entry. inputs are in the order of the entry; their memory is read in place. outputs may be
+// Run computes the entry. inputs are in the order of the entry; their memory is read in place, and those of states
+// are nil: the session has them. Outputs of growing states stay in the session, and their tensors have no data. outputs may be
 // nil, or hold a tensor for each result whose memory is to be written, nil for the others. The results it
 // returns are those tensors, or views of memory that the session owns and overwrites in its next run. Entries of which
 // an input or output is no tensor are run by RunValues.
@@ -128,6 +131,9 @@ func (s *Session) run(ctx context.Context, inputs, outputs []*tensor.Tensor) (re
 	if err := s.bindInputs(inputs); err != nil {
 		return nil, err
 	}
+	if err := s.checkStates(); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			s.closed = fmt.Errorf("session closed: %v: panic: %v\n%s", s.top.where(), r, debug.Stack())
@@ -138,11 +144,15 @@ func (s *Session) run(ctx context.Context, inputs, outputs []*tensor.Tensor) (re
 		return nil, err
 	}
 	for i, t := range inputs {
-		if t == nil {
+		switch {
+		case t != nil:
+			s.top.setInput(i, t)
+		case s.stateOf(i) == nil:
 			s.top.bufs[s.top.b.Params[i]].val = s.boxes.in[i]
-			continue
 		}
-		s.top.setInput(i, t)
+	}
+	if err := s.prepareStates(); err != nil {
+		return nil, err
 	}
 	if err := s.setOutputs(outputs); err != nil {
 		return nil, err
@@ -162,8 +172,11 @@ func (s *Session) run(ctx context.Context, inputs, outputs []*tensor.Tensor) (re
 			}
 			continue
 		}
-		s.top.result(i, s.outputs[i])
+		if !s.isState(i) {
+			s.top.result(i, s.outputs[i])
+		}
 	}
+	s.advanceStates()
 	if outputs == nil {
 		return s.outputs, nil
 	}
@@ -186,6 +199,8 @@ func (s *Session) bindInputs(inputs []*tensor.Tensor) error {
 		switch {
 		case io.Elem == dtype.Invalid:
 			continue // RunValues has checked it
+		case t == nil && s.stateOf(i) != nil:
+			continue
 		case t == nil:
 			return fmt.Errorf("%w: input %q is missing", ErrBinding, io.Name)
 		case t.Elem != io.Elem:
@@ -212,7 +227,12 @@ func (s *Session) bindInputs(inputs []*tensor.Tensor) error {
 			}
 			rest = s.vals[b.Rest]
 		}
-		ext := int64(inputs[b.Input].Shape[b.Axis])
+		var ext int64
+		if t := inputs[b.Input]; t != nil {
+			ext = int64(t.Shape[b.Axis])
+		} else {
+			ext = s.stateOf(int(b.Input)).extent(int(b.Axis))
+		}
 		v := (ext - rest) / b.Coef
 		if v*b.Coef+rest != ext {
 			return s.badAxis(int(b.Input), int(b.Axis), ext)
@@ -250,6 +270,9 @@ func (s *Session) evaluate(inputs []*tensor.Tensor, same bool) error {
 		}
 	}
 	for i, t := range inputs {
+		if t == nil {
+			continue // a state
+		}
 		for a, r := range s.entry.Inputs[i].Shape {
 			if s.vals[r] != int64(t.Shape[a]) {
 				s.version = 0
@@ -351,6 +374,9 @@ func (s *Session) setOutputs(outputs []*tensor.Tensor) error {
 		return fmt.Errorf("%w: want %d outputs, got %d", ErrBinding, len(s.entry.Outputs), len(outputs))
 	}
 	for i := range s.entry.Outputs {
+		if s.isState(i) {
+			continue
+		}
 		if outputs == nil || outputs[i] == nil {
 			if err := s.top.ownOutput(i); err != nil {
 				return err

@@ -3,6 +3,7 @@ package program
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/llmc-go/llmc/ir/attr"
@@ -209,12 +210,12 @@ func (v *verifier) entry(e *Entry) error {
 		return fmt.Errorf("has %d inputs and %d outputs, its body %d and %d", len(e.Inputs), len(e.Outputs), len(b.Params), len(b.Results))
 	}
 	for i := range e.Inputs {
-		if err := v.io(&e.Inputs[i], b, b.Params[i]); err != nil {
+		if err := v.io(&e.Inputs[i], b, b.Params[i], e.grows(i, -1)); err != nil {
 			return fmt.Errorf("input %d: %w", i, err)
 		}
 	}
 	for i := range e.Outputs {
-		if err := v.io(&e.Outputs[i], b, b.Results[i]); err != nil {
+		if err := v.io(&e.Outputs[i], b, b.Results[i], e.grows(-1, i)); err != nil {
 			return fmt.Errorf("output %d: %w", i, err)
 		}
 	}
@@ -234,15 +235,28 @@ func (v *verifier) entry(e *Entry) error {
 			return fmt.Errorf("state %d: input %d and output %d of %d and %d", i, s.Input, s.Output, len(e.Inputs), len(e.Outputs))
 		}
 		in, out := &e.Inputs[s.Input], &e.Outputs[s.Output]
-		if in.Elem != out.Elem || len(in.Shape) != len(out.Shape) || s.Axis < 0 || int(s.Axis) >= len(in.Shape) {
+		if in.Elem != out.Elem || len(in.Shape) != len(out.Shape) || s.Axis < -1 || int(s.Axis) >= len(in.Shape) {
 			return fmt.Errorf("state %d: %v of rank %d becomes %v of rank %d along axis %d", i, in.Elem, len(in.Shape), out.Elem, len(out.Shape), s.Axis)
+		}
+		if x, y := b.Bufs[b.Params[s.Input]].Shape, b.Bufs[b.Results[s.Output]].Shape; s.Axis >= 0 && !slices.Equal(x, y) {
+			return fmt.Errorf("state %d: storage of shape %v and %v", i, x, y)
 		}
 	}
 	return v.body(b, 0)
 }
 
-// io checks that an input or output is what its buffer is.
-func (v *verifier) io(x *IO, b *Body, buf int32) error {
+// grows is the axis along which an input or output is the end of a growing state, or -1.
+func (e *Entry) grows(input, output int) int {
+	for _, s := range e.States {
+		if int(s.Input) == input || int(s.Output) == output {
+			return int(s.Axis)
+		}
+	}
+	return -1
+}
+
+// io checks that an input or output is what its buffer is; a growing state's buffer has a capacity along its axis.
+func (v *verifier) io(x *IO, b *Body, buf int32, grows int) error {
 	if buf < 0 || int(buf) >= len(b.Bufs) {
 		return fmt.Errorf("buffer %d of %d", buf, len(b.Bufs))
 	}
@@ -265,7 +279,7 @@ func (v *verifier) io(x *IO, b *Body, buf int32) error {
 	f := &b.Bufs[buf]
 	same := f.Elem == x.Elem && len(f.Shape) == len(x.Shape)
 	for i := 0; same && i < len(x.Shape); i++ {
-		same = f.Shape[i] == x.Shape[i]
+		same = f.Shape[i] == x.Shape[i] || i == grows && v.refs(f.Shape[i]) == nil && v.p.Dims.Code[f.Shape[i]].Op == dim.OpConst
 	}
 	if !same {
 		return fmt.Errorf("%v%v differs from its buffer's %v%v", x.Elem, x.Shape, f.Elem, f.Shape)
