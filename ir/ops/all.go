@@ -14,7 +14,7 @@ func lists() [][]*op.Def {
 		unaryDefs(), binaryDefs(), selectDefs(), castDefs(), dropoutDefs(),
 		viewDefs(), joinDefs(), linearDefs(), reduceDefs(), softmaxDefs(), normDefs(), attentionDefs(),
 		convDefs(), poolDefs(), batchNormDefs(), quantDefs(), rnnDefs(), scatterDefs(), pickDefs(), fillDefs(), controlDefs(), resizeDefs(),
-		memoryDefs(),
+		memoryDefs(), visionDefs(), signalDefs(),
 	}
 }
 
@@ -24,7 +24,7 @@ func spellings() [][]op.Source {
 		activationSpellings(), castSpellings(), viewSpellings(), joinSpellings(), constantSpellings(),
 		linearSpellings(), reduceSpellings(),
 		poolSpellings(), quantSpellings(), controlSpellings(), resizeSpellings(),
-		attendSpellings(), rotarySpellings(), einsumSpellings(), blockSpellings(), normSpellings(),
+		attendSpellings(), rotarySpellings(), einsumSpellings(), blockSpellings(), normSpellings(), visionSpellings(), signalSpellings(),
 		microsoftSpellings(), microsoftAttentionSpellings(), microsoftQuantSpellings(),
 	}
 }
