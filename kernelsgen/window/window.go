@@ -92,7 +92,7 @@ func Files() ([]gen.File, error) {
 			}
 		}
 		fmt.Fprintf(&rows, "\t{Name: \"f32_window_u%d_%s\", Needs: %s, Lanes: %d, id: %d},\n", f.lanes, f.tier, gen.Needs(used), f.lanes, id)
-		fmt.Fprintf(&funcs, "\t{%s, %s, %s, %s},\n", f.name("runs"), f.name("gather"), f.name("dot"), f.name("max"))
+		fmt.Fprintf(&funcs, "\t{%s, %s, %s, %s, portableLast},\n", f.name("runs"), f.name("gather"), f.name("dot"), f.name("max"))
 	}
 	zrows, err := gen.GoFile(dir+"/zrows.go", "", "window", fmt.Sprintf(`import "github.com/llmc-go/llmc/runtime/cpu"
 
@@ -102,7 +102,11 @@ var rows = [...]Row{
 }
 
 %s
-%s`, rows.String(), len(families), patch.Source(), taps.Source()))
+%s
+%s
+%s
+%s
+%s`, rows.String(), len(families), patch.Source(), taps.Source(), move.Source(), spots.Source(), tileIn.Source(), tileOut.Source()))
 	if err != nil {
 		return nil, err
 	}

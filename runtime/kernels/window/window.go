@@ -68,7 +68,18 @@ type Row struct {
 type functions struct {
 	runs, gather func(*patch)
 	dot, max     func(*taps)
+	lastFunctions
 }
+
+// lastFunctions are the functions for pictures with the channels last.
+type lastFunctions struct {
+	move       func(*move)
+	spot, peak func(*spots)
+	tileIn     [2]func(*tileIn) // of LastWino4, LastWino2
+	tileOut    [2]func(*tileOut)
+}
+
+var portableLast = lastFunctions{moveRef, spotRef, peakRef, [2]func(*tileIn){tileIn4Ref, tileIn2Ref}, [2]func(*tileOut){tileOut4Ref, tileOut2Ref}}
 
 // Table returns all rows, best first; the last one is the portable row.
 func Table() []Row { return append([]Row(nil), rows[:]...) }
@@ -90,7 +101,7 @@ func Pick(host cpu.Features) *Row {
 
 func (r *Row) code() functions {
 	if r.Needs == 0 {
-		return functions{dot: dot, max: largest}
+		return functions{dot: dot, max: largest, lastFunctions: portableLast}
 	}
 	return kernels[r.id]
 }
@@ -106,6 +117,12 @@ type Worker struct {
 	runs    [2 * gemm.Panel]int // pairs of a patch vector
 	index   [gemm.Panel]int32
 	pieces  [gemm.Panel]piece
+
+	move     move
+	spots    spots
+	tileIn   tileIn
+	tileOut  tileOut
+	winoOffs [2][mostSide * mostSide]int
 }
 
 var errScratch = errors.New("window: scratch is shorter than ScratchLen")

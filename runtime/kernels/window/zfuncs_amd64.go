@@ -6,6 +6,6 @@ package window
 
 // kernels holds the functions of the rows in their order.
 var kernels = [len(rows)]functions{
-	{f32_window_runs_u16_avx512, f32_window_gather_u16_avx512, f32_window_dot_u16_avx512, f32_window_max_u16_avx512},
-	{f32_window_runs_u8_avx2, f32_window_gather_u8_avx2, f32_window_dot_u8_avx2, f32_window_max_u8_avx2},
+	{f32_window_runs_u16_avx512, f32_window_gather_u16_avx512, f32_window_dot_u16_avx512, f32_window_max_u16_avx512, portableLast},
+	{f32_window_runs_u8_avx2, f32_window_gather_u8_avx2, f32_window_dot_u8_avx2, f32_window_max_u8_avx2, portableLast},
 }

@@ -41,3 +41,62 @@ type taps struct {
 	hi    float32  // upper bound
 	clamp int      // not 0: apply lo and hi
 }
+
+// move is what the copying kernel reads: for each pixel, runs of elements. Distances are in bytes.
+type move struct {
+	src   *float32 // first run of the first pixel
+	sstep uintptr  // from a pixel to the next
+	srun  uintptr  // from a run to the next
+	dst   *float32 // the same of the destination
+	dstep uintptr  // from a pixel to the next
+	drun  uintptr  // from a run to the next
+	n     int      // pixels, at least 1
+	runs  int      // runs of a pixel, at least 1
+	size  int      // elements of a run, at least 1
+}
+
+// spots is what the kernels over channels read: pixels of an output row that combine the same taps. Distances are in bytes.
+type spots struct {
+	src   *float32 // first tap of the first pixel
+	sstep uintptr  // in the source, from an output pixel to the next
+	offs  *int     // pairs, one for each tap: offset in the source, offset in the weights
+	count int      // taps; may be 0
+	w     *float32 // weights, one for each tap and channel
+	dst   *float32 // first output pixel
+	dstep uintptr  // from an output pixel to the next
+	add   *float32 // added to the result, or nil
+	astep uintptr  // from a pixel of add to the next
+	bias  *float32 // where sums start, one for each channel, or nil
+	n     int      // pixels, at least 1
+	c     int      // channels, at least 1
+	init  float32  // where maxima start
+	lo    float32  // lower bound
+	hi    float32  // upper bound
+	clamp int      // not 0: apply lo and hi
+}
+
+// tileIn is what the transforms of input tiles read. Distances are in bytes.
+type tileIn struct {
+	src  *float32 // where offsets count from
+	offs *int     // offset of each pixel of the tile
+	n    int      // channels, at least 1
+	dst  *float32 // first position
+	dpos uintptr  // from a position to the next
+	tmp  *float32 // a vector for each pixel, aligned
+}
+
+// tileOut is what the transforms of output tiles read. Distances are in bytes.
+type tileOut struct {
+	src   *float32 // first position
+	spos  uintptr  // from a position to the next
+	n     int      // channels, at least 1
+	dst   *float32 // where offsets count from
+	offs  *int     // offset of each output pixel
+	bias  *float32 // one for each channel, or nil
+	add   *float32 // added to the result, or nil
+	aoffs *int     // offset of each pixel of add
+	tmp   *float32 // a vector for each pixel, aligned
+	lo    float32  // lower bound
+	hi    float32  // upper bound
+	clamp int      // not 0: apply lo and hi
+}

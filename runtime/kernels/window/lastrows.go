@@ -1,0 +1,162 @@
+package window
+
+import (
+	"github.com/llmc-go/llmc/runtime/kernels/gemm"
+)
+
+// rowPlan cuts a product whose rows are pixels: chunks of rows and of output channels.
+type rowPlan struct {
+	plain            bool // rows are read where they lie
+	chunks           int
+	images           int // pictures that are cut one by one
+	pixels           int // of one of them
+	blocks, rows     int // blocks of pixels; pixels in one of them
+	coBlocks, coSize int
+	terms, ld        int // terms of a row; from a row of the copy to the next
+}
+
+const (
+	rowTile   = 14             // rows of the largest register tile
+	rowBytes  = 448 << 10      // of a block of rows: they stay in L2
+	mostRows  = 12 * 14        // rows of a block
+	leastWork = 8 << 20        // multiply-adds of a chunk that pay for its start
+	leastCols = 4 * gemm.Panel // output channels of a chunk that pay for copying rows again
+)
+
+// plain reports whether the rows of the product are the pixels of the input, one after another.
+func (c *Last) plain() bool {
+	g := c.Geometry
+	return g.pointwise()
+}
+
+func (c *Last) planRows() {
+	p := &c.rows
+	terms := c.taps * c.Ci
+	*p = rowPlan{plain: c.plain(), images: c.N, pixels: c.pixels, terms: terms, ld: padded(terms)}
+	if c.N*c.pixels*c.Groups*c.Co == 0 {
+		return
+	}
+	if p.plain && c.adjacent() {
+		p.images, p.pixels = 1, c.N*c.pixels
+	}
+	fit := max(rowBytes/(4*max(terms, 1))/rowTile*rowTile, 4*rowTile)
+	p.blocks, p.rows = blocks(p.pixels, min(fit, mostRows), rowTile)
+	units := p.images * c.Groups * p.blocks
+	p.coBlocks, p.coSize = 1, c.Co
+	if units < fewChunks {
+		// Columns are cut too, as far as chunks stay large.
+		work := min(p.rows, p.pixels) * max(terms, 1)
+		least := max(leastCols, ceilDiv(ceilDiv(leastWork, work), gemm.Panel)*gemm.Panel)
+		limit := max(least, ceilDiv(ceilDiv(c.Co, ceilDiv(fewChunks, units)), gemm.Panel)*gemm.Panel)
+		p.coBlocks, p.coSize = blocks(c.Co, limit, gemm.Panel)
+	}
+	p.chunks = units * p.coBlocks
+	rows := min(p.rows, p.pixels)
+	c.scratch = gemm.ScratchLen(rows, p.coSize, terms)
+	if !p.plain {
+		c.scratch += rows * p.ld
+	}
+	c.scratch += lineFloats
+}
+
+// adjacent reports whether one image follows another without a gap.
+func (c *Last) adjacent() bool {
+	return c.N <= 1 || c.XImage == c.pixels*c.XPixel && c.YImage == c.pixels*c.YPixel && (c.Add == nil || c.AddImage == c.pixels*c.AddPixel)
+}
+
+// runRows computes a chunk as a product.
+func (c *Last) runRows(i int, w *Worker) {
+	p := &c.rows
+	co0 := i % p.coBlocks * p.coSize
+	i /= p.coBlocks
+	p0 := i % p.blocks * p.rows
+	i /= p.blocks
+	group, image := i%c.Groups, i/c.Groups
+	n := min(p.rows, p.pixels-p0)
+
+	a := &w.product
+	*a = gemm.Args{
+		M: n, N: min(p.coSize, c.Co-co0), K: p.terms, CSA: 1,
+		C: at(c.Y, image*c.YImage+p0*c.YPixel+group*c.Co+co0), LDC: c.YPixel,
+		Post: c.Post, Lo: c.Lo, Hi: c.Hi,
+	}
+	if p.terms > 0 {
+		a.B = at(c.W, group*gemm.PackedLen(p.terms, c.Co)+co0*p.terms)
+		if p.plain {
+			a.A, a.RSA = at(c.X, image*c.XImage+p0*c.XPixel+group*c.Ci), c.XPixel
+			_, a.Scratch = w.aligned(0)
+		} else {
+			buf, rest := w.aligned(n * p.ld)
+			c.gather(w, buf, image, group, p0, n)
+			a.A, a.RSA, a.Scratch = &buf[0], p.ld, rest
+		}
+	}
+	if c.Add != nil {
+		a.Add, a.LDAdd = at(c.Add, image*c.AddImage+p0*c.AddPixel+group*c.Co+co0), c.AddPixel
+	}
+	if c.Bias != nil {
+		a.BiasN = at(c.Bias, group*c.Co+co0)
+	}
+	c.product.Run(a)
+	*a = gemm.Args{}
+}
+
+// gather writes the patches of n pixels from p0 as rows, taps first and channels last.
+func (c *Last) gather(w *Worker, buf []float32, image, group, p0, n int) {
+	g, ld := &c.Geometry, c.rows.ld
+	for done := 0; done < n; {
+		at := g.point(p0 + done)
+		count := min(n-done, g.Out[2]-at.x)
+		for kz := range g.Kernel[0] {
+			for ky := range g.Kernel[1] {
+				z := at.z*g.Stride[0] + kz*g.Dilation[0] - g.PadBegin[0]
+				y := at.y*g.Stride[1] + ky*g.Dilation[1] - g.PadBegin[1]
+				rows := buf[done*ld+(kz*g.Kernel[1]+ky)*g.Kernel[2]*c.Ci:]
+				if uint(z) >= uint(g.In[0]) || uint(y) >= uint(g.In[1]) {
+					for i := range count {
+						clear(rows[i*ld:][:g.Kernel[2]*c.Ci])
+					}
+					continue
+				}
+				c.gatherRow(w, rows, image*c.XImage+(z*g.In[1]+y)*g.In[2]*c.XPixel+group*c.Ci, at.x, count)
+			}
+		}
+		done += count
+	}
+}
+
+// gatherRow writes, for count pixels from column x on, the taps of one row of the kernel; from is the first element of the picture's row.
+func (c *Last) gatherRow(w *Worker, rows []float32, from, x, count int) {
+	g, ld := &c.Geometry, c.rows.ld
+	end := x + count
+	width := g.Kernel[2] * c.Ci
+	for x < end {
+		lo, hi := g.span(2, x)
+		if lo > 0 || hi < g.Kernel[2] {
+			row := rows[:width]
+			clear(row[:lo*c.Ci])
+			clear(row[hi*c.Ci:])
+			first := from + (x*g.Stride[2]-g.PadBegin[2])*c.XPixel
+			for kx := lo; kx < hi; kx++ {
+				copy(row[kx*c.Ci:(kx+1)*c.Ci], slice(c.X, first+kx*g.Dilation[2]*c.XPixel, c.Ci))
+			}
+			x++
+			rows = rows[min(ld, len(rows)):]
+			continue
+		}
+		// All taps are inside from here to the last pixel whose last tap is.
+		last := floorDiv(g.In[2]-1-(g.Kernel[2]-1)*g.Dilation[2]+g.PadBegin[2], g.Stride[2])
+		n := min(end, last+1) - x
+		m := &w.move
+		*m = move{src: at(c.X, from+(x*g.Stride[2]-g.PadBegin[2])*c.XPixel), sstep: uintptr(g.Stride[2]*c.XPixel) * 4,
+			srun: uintptr(g.Dilation[2]*c.XPixel) * 4, dst: &rows[0], dstep: uintptr(ld) * 4, drun: uintptr(c.Ci) * 4,
+			n: n, runs: g.Kernel[2], size: c.Ci}
+		if g.Dilation[2] == 1 && c.XPixel == c.Ci {
+			m.runs, m.size = 1, width
+		}
+		c.row.code().move(m)
+		x += n
+		rows = rows[min(n*ld, len(rows)):]
+	}
+	w.move = move{}
+}
