@@ -32,12 +32,13 @@ const (
 const AnyExtent = "any_extent"
 
 // Type is the type of a value. Elem and Shape belong to tensors, Of to the other kinds, Key to maps. Layout
-// is "" for row-major. Open says of what a box holds that not even the rank is known.
+// is "" for row-major. Open says of what a box holds that it may have any rank, Empty besides that the box holds none.
 type Type struct {
 	Kind   Kind
 	Elem   dtype.Type
 	Shape  []dim.Expr
 	Open   bool
+	Empty  bool
 	Of     *Type
 	Key    dtype.Type
 	Layout string
@@ -46,7 +47,7 @@ type Type struct {
 // TensorType makes a tensor type.
 func TensorType(elem dtype.Type, shape ...dim.Expr) Type { return Type{Elem: elem, Shape: shape} }
 
-// String is the text form: f32[B, 64], seq(f32[3]), seq(any(f32)), opt(...), map(i64, f32[]).
+// String is the text form: f32[B, 64], seq(f32[3]), seq(any(f32)), seq(none(f32)), opt(...), map(i64, f32[]).
 func (t Type) String() string {
 	switch t.Kind {
 	case Sequence:
@@ -55,6 +56,9 @@ func (t Type) String() string {
 		return "opt(" + t.Of.String() + ")"
 	case Map:
 		return "map(" + t.Key.String() + ", " + t.Of.String() + ")"
+	}
+	if t.Empty {
+		return "none(" + t.Elem.String() + ")"
 	}
 	if t.Open {
 		return "any(" + t.Elem.String() + ")"
@@ -72,7 +76,7 @@ func (t Type) String() string {
 
 // EqualTypes compares two types.
 func EqualTypes(a, b Type) bool {
-	if a.Kind != b.Kind || a.Elem != b.Elem || a.Key != b.Key || a.Layout != b.Layout || a.Open != b.Open || (a.Of == nil) != (b.Of == nil) {
+	if a.Kind != b.Kind || a.Elem != b.Elem || a.Key != b.Key || a.Layout != b.Layout || a.Open != b.Open || a.Empty != b.Empty || (a.Of == nil) != (b.Of == nil) {
 		return false
 	}
 	return dim.EqualAll(a.Shape, b.Shape) && (a.Of == nil || EqualTypes(*a.Of, *b.Of))

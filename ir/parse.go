@@ -297,10 +297,10 @@ func (p *parser) typ(depth int) Type {
 	}
 	name := p.take(tokIdent, "a type")
 	switch {
-	case name == "any" && depth > 0 && p.accept("("):
+	case (name == "any" || name == "none") && depth > 0 && p.accept("("):
 		e := p.elem()
 		p.expect(")")
-		return Type{Elem: e, Open: true}
+		return Type{Elem: e, Open: true, Empty: name == "none"}
 	case (name == "seq" || name == "opt") && p.accept("("):
 		of := p.typ(depth + 1)
 		p.expect(")")

@@ -113,11 +113,36 @@ func (c *caseModel) inputs(set *testcase.Set) ([]tensor.Value, error) {
 func (c *caseModel) shapes(in []tensor.Value) map[string][]int {
 	m := map[string][]int{}
 	for k, v := range in {
-		if v.Kind == tensor.KindTensor && v.Tensor != nil {
-			m[c.pb.Graph.Inputs[c.params[k]].Name] = v.Tensor.Shape
+		if shape, ok := sharedShape(v); ok {
+			m[c.pb.Graph.Inputs[c.params[k]].Name] = shape
 		}
 	}
 	return m
+}
+
+// sharedShape is the shape of all tensors that a value holds, with -1 where they differ; false where their ranks do.
+func sharedShape(v tensor.Value) (shape []int, ok bool) {
+	if v.Kind == tensor.KindTensor {
+		if v.Tensor == nil {
+			return nil, false
+		}
+		return append([]int{}, v.Tensor.Shape...), true
+	}
+	for i, e := range v.List {
+		s, ok := sharedShape(e)
+		if !ok || i > 0 && len(s) != len(shape) {
+			return nil, false
+		}
+		if i == 0 {
+			shape = s
+		}
+		for k := range s {
+			if s[k] != shape[k] {
+				shape[k] = -1
+			}
+		}
+	}
+	return shape, len(v.List) > 0
 }
 
 // run computes one data set, of which there may be several.
@@ -134,22 +159,7 @@ func (c *caseModel) run(ctx context.Context, set *testcase.Set, first bool) ([]t
 	if c.src != nil {
 		return c.evaluate(ctx, in)
 	}
-	tensors := make([]*tensor.Tensor, len(in))
-	for k, v := range in {
-		if v.Kind != tensor.KindTensor {
-			return nil, fmt.Errorf("input %q is a %v", c.pb.Graph.Inputs[c.params[k]].Name, v.Kind)
-		}
-		tensors[k] = v.Tensor
-	}
-	out, err := c.sess.Run(ctx, tensors, nil)
-	if err != nil {
-		return nil, err
-	}
-	l := make([]tensor.Value, len(out))
-	for i, t := range out {
-		l[i] = tensor.ValueOf(t)
-	}
-	return l, nil
+	return c.sess.RunValues(ctx, in)
 }
 
 func (c *caseModel) evaluate(ctx context.Context, in []tensor.Value) ([]tensor.Value, error) {

@@ -28,7 +28,7 @@ const (
 // Options of an import.
 type Options struct {
 	Dims   map[string]int64 // values of symbols
-	Shapes map[string][]int // whole shapes of inputs, by name
+	Shapes map[string][]int // whole shapes of inputs, or of the tensors that a box holds, by name; -1 is any
 }
 
 // Import builds the module of a model. Constants refer to the file's bytes, so the file must stay open as long
@@ -435,6 +435,10 @@ func (im *importer) inputTypes(infos []*onnxpb.ValueInfo) ([]ir.Type, error) {
 
 // concrete applies the caller's shapes and values of symbols to an input's type.
 func (im *importer) concrete(t ir.Type, name string) (ir.Type, error) {
+	if shape, ok := im.opts.Shapes[name]; ok && t.Kind != ir.Tensor {
+		im.element(t.Of, shape)
+		return t, nil
+	}
 	if shape, ok := im.opts.Shapes[name]; ok && t.Kind == ir.Tensor {
 		if len(shape) != len(t.Shape) {
 			return t, im.fail(ir.ErrShape, "input %q: want rank %d, got shape %v", name, len(t.Shape), shape)
@@ -456,6 +460,24 @@ func (im *importer) concrete(t ir.Type, name string) (ir.Type, error) {
 		}
 	}
 	return t, nil
+}
+
+// element gives the tensors of a box a shape, in which -1 is an extent that differs between them.
+func (im *importer) element(t *ir.Type, shape []int) {
+	for ; t.Kind != ir.Tensor; t = t.Of {
+		if t.Of == nil {
+			return
+		}
+	}
+	if !t.Open && len(t.Shape) != len(shape) {
+		return
+	}
+	t.Open, t.Shape = false, make([]dim.Expr, len(shape))
+	for i, d := range shape {
+		if t.Shape[i] = dim.Const(int64(d)); d < 0 {
+			t.Shape[i] = im.anyExtent()
+		}
+	}
 }
 
 // settle replaces extents that no input determines: an expression over symbols that occur nowhere by
@@ -513,34 +535,63 @@ func linear(e dim.Expr, known map[string]bool) bool {
 	return ok && c != 0 && dim.Equal(dim.Add(dim.Mul(dim.Const(c), dim.Sym(sym)), rest), e)
 }
 
+// typeOf is a declared type. In a box an extent that is no number may be another for every element.
 func (im *importer) typeOf(t *onnxpb.TypeProto, name string) (ir.Type, error) {
-	switch t.Kind {
-	case onnxpb.KindTensor:
-	case onnxpb.KindSequence, onnxpb.KindOptional:
+	return im.typeIn(t, name, false)
+}
+
+func (im *importer) typeIn(t *onnxpb.TypeProto, name string, boxed bool) (ir.Type, error) {
+	kinds := map[onnxpb.Kind]ir.Kind{onnxpb.KindSequence: ir.Sequence, onnxpb.KindOptional: ir.Optional, onnxpb.KindMap: ir.Map}
+	if k, ok := kinds[t.Kind]; ok {
+		out := ir.Type{Kind: k}
+		if k == ir.Map {
+			if out.Key, ok = t.Elem.Elem(); !ok {
+				return out, im.fail(ir.ErrMalformed, "%q: map of keys of type %v", name, t.Elem)
+			}
+		}
 		if t.Of == nil {
-			return ir.Type{}, im.fail(ir.ErrMalformed, "%q: sequence or optional of no type", name)
+			return out, im.fail(ir.ErrMalformed, "%q: a %v of no type", name, k)
 		}
-		of, err := im.typeOf(t.Of, name)
-		k := ir.Sequence
-		if t.Kind == onnxpb.KindOptional {
-			k = ir.Optional
+		of, err := im.typeIn(t.Of, name, true)
+		out.Of = &of
+		if k == ir.Map && of.Open {
+			of.Open = false // the values of maps are numbers
 		}
-		return ir.Type{Kind: k, Of: &of}, err
-	default:
+		return out, err
+	}
+	if t.Kind != onnxpb.KindTensor {
 		return ir.Type{}, im.fail(ir.ErrUnsupported, "%q: type %v", name, t.Kind)
 	}
 	elem, ok := t.Elem.Elem()
 	if !ok {
 		return ir.Type{}, im.fail(ir.ErrMalformed, "%q: element type %v", name, t.Elem)
 	}
-	if !t.HasShape {
+	switch given, ok := im.opts.Shapes[name]; {
+	case t.HasShape:
+	case ok && !boxed: // concrete takes it
+		return ir.TensorType(elem, dim.Consts(given)...), nil
+	case boxed:
+		return ir.Type{Elem: elem, Open: true}, nil
+	default:
 		return ir.Type{}, im.fail(ir.ErrUnsupported, "%q: a tensor of unknown rank", name)
 	}
 	shape := make([]dim.Expr, len(t.Dims))
 	for i, d := range t.Dims {
-		shape[i] = im.extent(d, name, i)
+		switch {
+		case !boxed:
+			shape[i] = im.extent(d, name, i)
+		case d.Known && d.Value >= 0:
+			shape[i] = dim.Const(d.Value)
+		default:
+			shape[i] = im.anyExtent()
+		}
 	}
 	return ir.TensorType(elem, shape...), nil
+}
+
+func (im *importer) anyExtent() dim.Expr {
+	im.m.Dims.Declare(ir.AnyExtent, dim.Info{Hi: dim.Inf, Late: true})
+	return dim.Sym(ir.AnyExtent)
 }
 
 // extent reads one dimension: a number, an expression, or a fresh symbol for "", "?" and negative numbers.
@@ -548,7 +599,7 @@ func (im *importer) extent(d onnxpb.Dim, name string, axis int) dim.Expr {
 	if d.Known && d.Value >= 0 {
 		return dim.Const(d.Value)
 	}
-	if d.Param != "" && d.Param != "?" && len(d.Param) < 200 {
+	if d.Param != "" && d.Param != "?" && sanitize(d.Param) != ir.AnyExtent && len(d.Param) < 200 {
 		if e, err := dim.Parse(d.Param); err == nil {
 			if _, number := e.Int(); !number {
 				return e

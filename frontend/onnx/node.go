@@ -428,6 +428,15 @@ func (m *modelNode) graph(name string) (*onnxpb.Graph, error) {
 	return a.G, nil
 }
 
+// TypeOf implements op.ModelNode.
+func (m *modelNode) TypeOf(name string) (ir.Type, error) {
+	a := m.find(name)
+	if a == nil || a.TypeProto == nil {
+		return ir.Type{}, fmt.Errorf("attribute %s: want a type", name)
+	}
+	return m.s.im.typeIn(a.TypeProto, name, true)
+}
+
 // Captures implements op.ModelNode: what needs an operand; constants and shapes are made again inside.
 func (m *modelNode) Captures(graphs ...string) ([]*ir.Value, error) {
 	var l []*ir.Value

@@ -86,12 +86,16 @@ func newCase(e *Evaluator, d *op.Def, c op.Case) (*opCase, error) {
 			n.In = append(n.In, nil)
 			continue
 		}
-		shape, err := parseShape(text)
+		typ, err := parseOperand(text, c.Elems[min(i, len(c.Elems)-1)])
 		if err != nil {
 			return nil, err
 		}
-		note(shape)
-		v := cs.fn.AddParam(cs.fn.Body, "", ir.TensorType(c.Elems[min(i, len(c.Elems)-1)], shape...))
+		leaf := typ
+		for leaf.Of != nil {
+			leaf = *leaf.Of
+		}
+		note(leaf.Shape)
+		v := cs.fn.AddParam(cs.fn.Body, "", typ)
 		n.In = append(n.In, v)
 	}
 	for _, a := range c.Attrs {
@@ -124,6 +128,18 @@ func newCase(e *Evaluator, d *op.Def, c op.Case) (*opCase, error) {
 	return cs, nil
 }
 
+// parseOperand reads the text of an operand: a shape, or one in the kinds of boxes: seq(opt([2, 3])).
+func parseOperand(s string, elem dtype.Type) (ir.Type, error) {
+	for name, kind := range map[string]ir.Kind{"seq(": ir.Sequence, "opt(": ir.Optional} {
+		if in, ok := strings.CutPrefix(s, name); ok {
+			of, err := parseOperand(strings.TrimSuffix(in, ")"), elem)
+			return ir.Type{Kind: kind, Of: &of}, err
+		}
+	}
+	shape, err := parseShape(s)
+	return ir.TensorType(elem, shape...), err
+}
+
 func parseShape(s string) ([]dim.Expr, error) {
 	s = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(s), "["), "]")
 	m, err := ir.Parse("module m\nfunc main(%x: f32["+s+"]) -> () { return() }", ir.ParseOptions{})
@@ -143,17 +159,56 @@ func (cs *opCase) inputs(round int) ([]Value, error) {
 	env := func(s string) (int64, bool) { v, ok := cs.bound[s]; return v, ok }
 	var in []Value
 	for _, p := range cs.fn.Body.Params {
-		shape := make([]int, p.Rank())
-		for i, e := range p.Type.Shape {
-			v, err := e.Eval(env)
-			if err != nil {
-				return nil, err
-			}
-			shape[i] = int(v)
+		v, err := cs.draw(r, p.Type, env)
+		if err != nil {
+			return nil, err
 		}
-		in = append(in, Of(irtest.Random(r, p.Type.Elem, cs.c.Lo, cs.c.Hi, shape...)))
+		in = append(in, v)
 	}
 	return in, nil
+}
+
+// draw makes a value of a type; sequences have two elements.
+func (cs *opCase) draw(r *rand.Rand, t ir.Type, env func(string) (int64, bool)) (Value, error) {
+	if t.Kind != ir.Tensor {
+		v := Value{Kind: t.Kind}
+		for range map[ir.Kind]int{ir.Sequence: 2, ir.Optional: 1}[t.Kind] {
+			e, err := cs.draw(r, *t.Of, env)
+			if err != nil {
+				return v, err
+			}
+			v.List = append(v.List, e)
+		}
+		return v, nil
+	}
+	shape := make([]int, len(t.Shape))
+	for i, e := range t.Shape {
+		v, err := e.Eval(env)
+		if err != nil {
+			return Value{}, err
+		}
+		shape[i] = int(v)
+	}
+	return Of(irtest.Random(r, t.Elem, cs.c.Lo, cs.c.Hi, shape...)), nil
+}
+
+// closeValues compares what two definitions give.
+func closeValues(got, want Value, tol float64) error {
+	if got.Kind != want.Kind || len(got.List) != len(want.List) {
+		return fmt.Errorf("got %v, want %v", got, want)
+	}
+	if got.Kind == ir.Tensor {
+		if tol == 0 {
+			tol = irtest.Tolerance(got.Tensor.Elem)
+		}
+		return irtest.Close(got.Tensor, want.Tensor, tol)
+	}
+	for i := range got.List {
+		if err := closeValues(got.List[i], want.List[i], tol); err != nil {
+			return fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	return nil
 }
 
 func (cs *opCase) run(round int) (err error) {
@@ -177,11 +232,7 @@ func (cs *opCase) run(round int) (err error) {
 			return nil
 		}
 		for i := range got {
-			tol := cs.c.Tol
-			if tol == 0 {
-				tol = irtest.Tolerance(got[i].Tensor.Elem)
-			}
-			if err := irtest.Close(got[i].Tensor, want[i].Tensor, tol); err != nil {
+			if err := closeValues(got[i], want[i], cs.c.Tol); err != nil {
 				return fmt.Errorf("%s differs from %s: result %d: %w", name, first, i, err)
 			}
 		}
@@ -272,7 +323,7 @@ func (cs *opCase) expanded(in []Value) ([]Value, error) {
 		return nil, fmt.Errorf("%w\n%s", err, m)
 	}
 	for i, v := range got {
-		if i < len(cs.node.Out) && v.Tensor.Elem != cs.node.Out[i].Type.Elem {
+		if i < len(cs.node.Out) && v.Kind == ir.Tensor && v.Tensor.Elem != cs.node.Out[i].Type.Elem {
 			return nil, fmt.Errorf("result %d has type %v, want %v", i, v.Tensor.Elem, cs.node.Out[i].Type)
 		}
 	}

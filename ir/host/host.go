@@ -26,6 +26,7 @@ type Call struct {
 	outs   []*tensor.Tensor
 	boxes  []tensor.Value   // results that are no tensors
 	made   []*tensor.Tensor // what results hold that is new
+	ready  any              // what Prepared made
 	types  []dtype.Type
 	budget *Budget
 }
@@ -57,7 +58,7 @@ func NewCall(in []*tensor.Tensor, attrs attr.List, outs []*tensor.Tensor, types 
 
 // Reset prepares a call again, so that one that runs often is allocated once.
 func (c *Call) Reset(in []*tensor.Tensor, attrs attr.List, outs []*tensor.Tensor, types []dtype.Type, budget *Budget) {
-	*c = Call{In: in, Attrs: attrs, outs: append(c.outs[:0], outs...), types: types, budget: budget}
+	*c = Call{ready: c.ready, In: in, Attrs: attrs, outs: append(c.outs[:0], outs...), types: types, budget: budget}
 }
 
 // NewValueCall prepares a call where some operands or results may be no tensors.
@@ -132,6 +133,19 @@ func (c *Call) New(t dtype.Type, shape ...int) (*tensor.Tensor, error) {
 	x := tensor.New(t, append([]int(nil), shape...)...)
 	c.made = append(c.made, x)
 	return x, nil
+}
+
+// Prepared gives what make made in an earlier run of the same step, or calls it: tables of attributes or of constant
+// operands that are costly to make. Attributes that are dims, and other operands, differ from run to run.
+func (c *Call) Prepared(make func() (any, error)) (any, error) {
+	if c.ready == nil {
+		r, err := make()
+		if err != nil {
+			return nil, err
+		}
+		c.ready = r
+	}
+	return c.ready, nil
 }
 
 // Made lists what New made.

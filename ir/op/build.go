@@ -127,6 +127,8 @@ type ModelNode interface {
 	Attr(name string) (attr.Value, bool)
 	// Tensor returns a tensor attribute, or nil.
 	Tensor(name string) (*tensor.Tensor, error)
+	// TypeOf returns a type attribute. Extents that the model does not state are ir.AnyExtent.
+	TypeOf(name string) (ir.Type, error)
 	// Captures lists the values of the enclosing graph that the named subgraphs read, each once.
 	Captures(graphs ...string) ([]*ir.Value, error)
 	// Region imports a subgraph. params are the types of its formal inputs, captures become further parameters.

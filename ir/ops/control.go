@@ -72,7 +72,10 @@ var Fail = op.Def{
 
 // passes checks that a value of type t may be given to a parameter of type p.
 func passes(c *op.Infer, p, t ir.Type) error {
-	if p.Kind != t.Kind || p.Kind == ir.Tensor && (p.Elem != t.Elem || len(p.Shape) != len(t.Shape)) {
+	if p.Kind != ir.Tensor && boxesFit(p, t) {
+		return nil
+	}
+	if p.Kind != ir.Tensor || t.Kind != ir.Tensor || p.Elem != t.Elem || len(p.Shape) != len(t.Shape) {
 		return fmt.Errorf("want %v, got %v", p, t)
 	}
 	for i, e := range p.Shape {
@@ -143,6 +146,9 @@ func inferIf(c *op.Infer) error {
 
 // join is the type of result i that may be of either type: extents that differ, or that only a region knows, are late.
 func join(c *op.Infer, i int, known func(dim.Expr) bool, a, b ir.Type) (ir.Type, error) {
+	if a.Kind != ir.Tensor && a.Kind == b.Kind {
+		return joinBoxes(c.Scope(), a, b)
+	}
 	if a.Kind != b.Kind || a.Elem != b.Elem || a.Key != b.Key || len(a.Shape) != len(b.Shape) || (a.Of == nil) != (b.Of == nil) {
 		return a, fmt.Errorf("the regions give %v and %v", a, b)
 	}
@@ -152,13 +158,6 @@ func join(c *op.Infer, i int, known func(dim.Expr) bool, a, b ir.Type) (ir.Type,
 		if !dim.Equal(a.Shape[k], b.Shape[k]) || !known(a.Shape[k]) {
 			t.Shape[k] = c.Late(i, k, dim.Max(a.Shape[k], b.Shape[k]))
 		}
-	}
-	if a.Of != nil && !ir.EqualTypes(*a.Of, *b.Of) {
-		of, err := join(c, i, known, *a.Of, *b.Of)
-		if err != nil {
-			return a, err
-		}
-		t.Of = &of
 	}
 	return t, nil
 }
@@ -189,6 +188,14 @@ func inferLoop(c *op.Infer) error {
 		first, param, next := c.In(2+i).Type, r.Params[2+i].Type, r.Results[1+i].Type
 		if err := passes(c, param, next); err != nil {
 			return fmt.Errorf("carried value %d: %w", i, err)
+		}
+		if first.Kind != ir.Tensor {
+			t, err := joinBoxes(c.Scope(), first, next)
+			if err != nil {
+				return fmt.Errorf("carried value %d: %w", i, err)
+			}
+			c.SetType(i, t)
+			continue
 		}
 		t := next
 		t.Shape = append([]dim.Expr(nil), first.Shape...)
@@ -405,6 +412,13 @@ func fitBody(c *op.Import, first []*ir.Value, build func([]ir.Type) (*ir.Region,
 			}
 			if t.Kind != types[i].Kind || t.Elem != types[i].Elem || t.Kind == ir.Tensor && len(t.Shape) != len(types[i].Shape) {
 				return nil, fmt.Errorf("carried value %d is %v before and %v after an iteration", i, types[i], t)
+			}
+			if t.Kind != ir.Tensor {
+				joined, err := joinBoxes(c.Builder.M.Dims, types[i], BoxType(c.Builder.M.Dims, t))
+				if err != nil {
+					return nil, fmt.Errorf("carried value %d: %w", i, err)
+				}
+				t = joined
 			}
 			if w := loosen(c, types[i], &t); !ir.EqualTypes(w, types[i]) {
 				types[i], changed = w, true

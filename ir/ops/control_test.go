@@ -19,6 +19,7 @@ type body struct {
 
 func (body) Attr(string) (attr.Value, bool)          { return attr.Value{}, false }
 func (body) Tensor(string) (*tensor.Tensor, error)   { return nil, nil }
+func (body) TypeOf(string) (ir.Type, error)          { return ir.Type{}, nil }
 func (body) Captures(...string) ([]*ir.Value, error) { return nil, nil }
 func (body) Formals(string) ([]ir.Type, error)       { return nil, nil }
 func (m body) Region(_, name string, params []ir.Type, _ []*ir.Value) (*ir.Region, error) {

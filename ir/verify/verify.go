@@ -130,7 +130,7 @@ func validType(t ir.Type, depth int) error {
 		if !t.Elem.Valid() {
 			return fmt.Errorf("type %v has no element type", t)
 		}
-		if t.Open && (depth == 0 || len(t.Shape) > 0) {
+		if t.Open && (depth == 0 || len(t.Shape) > 0) || t.Empty && !t.Open {
 			return fmt.Errorf("type %v: only what a box holds may have any rank", t)
 		}
 		for i, e := range t.Shape {

@@ -383,7 +383,7 @@ func (f *frame) reserve(st *program.Step) error {
 	for i := range st.Out {
 		id := st.Out[i].Buf
 		b := &f.b.Bufs[id]
-		if b.Kind != program.BufHeap && b.Kind != program.BufOutput {
+		if b.Boxed() || b.Kind != program.BufHeap && b.Kind != program.BufOutput {
 			continue
 		}
 		if f.s.vals[b.Count] == dim.Unset {

@@ -97,7 +97,7 @@ func parseType(s string) (t Type, rest string, err error) {
 	}
 	rest = s[i+1:]
 	switch name {
-	case "any":
+	case "any", "none":
 		end := strings.IndexByte(rest, ')')
 		if end < 0 {
 			return t, "", bad

@@ -13,6 +13,7 @@ import (
 	"github.com/llmc-go/llmc/ir/host/quant"
 	"github.com/llmc-go/llmc/ir/host/recurrent"
 	"github.com/llmc-go/llmc/ir/host/reduce"
+	"github.com/llmc-go/llmc/ir/host/sequence"
 	"github.com/llmc-go/llmc/ir/host/signal"
 	"github.com/llmc-go/llmc/ir/host/spatial"
 )
@@ -22,6 +23,7 @@ func All() []host.Fn {
 	var l []host.Fn
 	for _, f := range [][]host.Fn{
 		control.All(), elementwise.All(), index.All(), linear.All(), movement.All(), norm.All(),
+		sequence.All(),
 		quant.All(), recurrent.All(), reduce.All(), signal.All(), spatial.All(),
 	} {
 		l = append(l, f...)
