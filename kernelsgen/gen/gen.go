@@ -91,6 +91,7 @@ type Asm struct {
 	arg    reg.Register
 	lanes  operand.Mem
 	powers operand.Mem
+	floats map[int]operand.Mem
 }
 
 // NewAsm starts dir/file_amd64.s and its stubs; dir is the family's package, and its last element the package's name.
@@ -123,6 +124,21 @@ func (a *Asm) Powers() operand.Mem {
 		}
 	}
 	return a.powers
+}
+
+// Float is the memory of a small whole number as a float32.
+func (a *Asm) Float(v int) operand.Mem {
+	if m, ok := a.floats[v]; ok {
+		return m
+	}
+	if a.floats == nil {
+		a.floats = map[int]operand.Mem{}
+	}
+	m := a.StaticGlobal(fmt.Sprintf("float%d", v))
+	a.DataAttributes(attr.RODATA | attr.NOPTR)
+	a.AppendDatum(operand.F32(v))
+	a.floats[v] = m
+	return m
 }
 
 // Plain begins a function without parameters, of the same frame.

@@ -81,7 +81,17 @@ func Files() ([]gen.File, error) {
 		f.taps(direct, "dot")
 		f.taps(direct, "max")
 		var used []string
-		for _, asm := range []*gen.Asm{pack, direct} {
+		runs := gen.NewAsm(dir, "move_"+f.tier, move)
+		f.move(runs)
+		channels := gen.NewAsm(dir, "spots_"+f.tier, spots)
+		f.spots(channels, "spot")
+		f.spots(channels, "peak")
+		in, out := gen.NewAsm(dir, "tilein_"+f.tier, tileIn), gen.NewAsm(dir, "tileout_"+f.tier, tileOut)
+		for _, m := range []int{4, 2} {
+			f.tileIn(in, m)
+			f.tileOut(out, m)
+		}
+		for _, asm := range []*gen.Asm{pack, direct, runs, channels, in, out} {
 			fs, needs, err := asm.Finish()
 			if err != nil {
 				return nil, fmt.Errorf("window %s: %w", f.tier, err)
@@ -92,7 +102,9 @@ func Files() ([]gen.File, error) {
 			}
 		}
 		fmt.Fprintf(&rows, "\t{Name: \"f32_window_u%d_%s\", Needs: %s, Lanes: %d, id: %d},\n", f.lanes, f.tier, gen.Needs(used), f.lanes, id)
-		fmt.Fprintf(&funcs, "\t{%s, %s, %s, %s, portableLast},\n", f.name("runs"), f.name("gather"), f.name("dot"), f.name("max"))
+		fmt.Fprintf(&funcs, "\t{%s, %s, %s, %s, lastFunctions{%s, %s, %s, [2]func(*tileIn){%s, %s}, [2]func(*tileOut){%s, %s}}},\n",
+			f.name("runs"), f.name("gather"), f.name("dot"), f.name("max"), f.name("move"), f.name("spot"), f.name("peak"),
+			f.name("tilein4"), f.name("tilein2"), f.name("tileout4"), f.name("tileout2"))
 	}
 	zrows, err := gen.GoFile(dir+"/zrows.go", "", "window", fmt.Sprintf(`import "github.com/llmc-go/llmc/runtime/cpu"
 
