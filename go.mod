@@ -7,6 +7,7 @@ require (
 	github.com/mmcloughlin/avo v0.6.0
 	github.com/spf13/cobra v1.10.2
 	github.com/vbauerster/mpb/v8 v8.16.2
+	golang.org/x/exp v0.0.0-20261014143641-f0251eb4aa3e
 	golang.org/x/sys v0.49.0
 	google.golang.org/protobuf v1.36.12
 )

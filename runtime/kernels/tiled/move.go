@@ -3,6 +3,8 @@ package tiled
 import (
 	"unsafe"
 
+	"golang.org/x/exp/constraints"
+
 	"github.com/llmc-go/llmc/ir/dtype"
 )
 
@@ -154,7 +156,7 @@ func elem[T any](p unsafe.Pointer, i int) *T {
 	return (*T)(unsafe.Add(p, i*int(unsafe.Sizeof(t))))
 }
 
-func gather[T uint8 | uint16 | uint32 | uint64](reg, mem unsafe.Pointer, n, stride int, offs []int) {
+func gather[T constraints.Unsigned](reg, mem unsafe.Pointer, n, stride int, offs []int) {
 	d := unsafe.Slice((*T)(reg), n)
 	switch {
 	case offs != nil:
@@ -177,7 +179,7 @@ func gather[T uint8 | uint16 | uint32 | uint64](reg, mem unsafe.Pointer, n, stri
 	}
 }
 
-func scatter[T uint8 | uint16 | uint32 | uint64](reg, mem unsafe.Pointer, n, stride int, offs []int) {
+func scatter[T constraints.Unsigned](reg, mem unsafe.Pointer, n, stride int, offs []int) {
 	x := unsafe.Slice((*T)(reg), n)
 	switch {
 	case offs != nil:
@@ -195,11 +197,7 @@ func scatter[T uint8 | uint16 | uint32 | uint64](reg, mem unsafe.Pointer, n, str
 	}
 }
 
-type integer interface {
-	int8 | int16 | int32 | uint8 | uint16 | uint32
-}
-
-func widen[T integer](reg, mem unsafe.Pointer, n, stride int, offs []int) {
+func widen[T constraints.Integer](reg, mem unsafe.Pointer, n, stride int, offs []int) {
 	d := unsafe.Slice((*int64)(reg), n)
 	if offs != nil {
 		for j, o := range offs[:n] {
@@ -214,7 +212,7 @@ func widen[T integer](reg, mem unsafe.Pointer, n, stride int, offs []int) {
 	}
 }
 
-func narrow[T integer](reg, mem unsafe.Pointer, n, stride int, offs []int) {
+func narrow[T constraints.Integer](reg, mem unsafe.Pointer, n, stride int, offs []int) {
 	x := unsafe.Slice((*int64)(reg), n)
 	if offs != nil {
 		for j, o := range offs[:n] {
@@ -229,7 +227,7 @@ func narrow[T integer](reg, mem unsafe.Pointer, n, stride int, offs []int) {
 	}
 }
 
-func decode[T uint8 | uint16](reg, mem unsafe.Pointer, n, stride int, offs []int, f func(T) float32) {
+func decode[T constraints.Unsigned](reg, mem unsafe.Pointer, n, stride int, offs []int, f func(T) float32) {
 	d := unsafe.Slice((*float32)(reg), n)
 	if offs != nil {
 		for j, o := range offs[:n] {
@@ -244,7 +242,7 @@ func decode[T uint8 | uint16](reg, mem unsafe.Pointer, n, stride int, offs []int
 	}
 }
 
-func encode[T uint8 | uint16](reg, mem unsafe.Pointer, n, stride int, offs []int, f func(float32) T) {
+func encode[T constraints.Unsigned](reg, mem unsafe.Pointer, n, stride int, offs []int, f func(float32) T) {
 	x := unsafe.Slice((*float32)(reg), n)
 	if offs != nil {
 		for j, o := range offs[:n] {
@@ -294,7 +292,7 @@ func (s *Scratch) expand(st *step, p *spot) {
 	}
 }
 
-func repeat[T uint8 | uint32 | uint64](s *Scratch, st *step, p *spot) {
+func repeat[T constraints.Unsigned](s *Scratch, st *step, p *spot) {
 	m, n := lines(st.mask, p)
 	r := s.regs[st.a]
 	d := unsafe.Slice((*T)(s.regs[st.dst].p), m*n)

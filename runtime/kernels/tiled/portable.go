@@ -4,6 +4,8 @@ import (
 	"math"
 	"unsafe"
 
+	"golang.org/x/exp/constraints"
+
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/tile"
 )
@@ -62,7 +64,7 @@ func binary(op tile.Op, class tile.Class, mode uint8, a *args) {
 	}
 }
 
-func binaryFloat[T float32 | float64](op tile.Op, mode uint8, a *args) {
+func binaryFloat[T constraints.Float](op tile.Op, mode uint8, a *args) {
 	d := view[T](a.dst, a.n)
 	x, mx := side[T](a.a, a.n, mode&modeSV != 0)
 	y, my := side[T](a.b, a.n, mode&modeVS != 0)
@@ -337,7 +339,7 @@ func unaryInt(op tile.Op, v int64) int64 {
 	return min(max(v, -1), 1) // sign
 }
 
-func unaryFloat[T float32 | float64](op tile.Op, a *args) {
+func unaryFloat[T constraints.Float](op tile.Op, a *args) {
 	x := view[T](a.a, a.n)
 	if op == tile.IsNaN || op == tile.IsInf {
 		d := view[uint8](a.dst, a.n)

@@ -4,6 +4,8 @@ import (
 	"math"
 	"unsafe"
 
+	"golang.org/x/exp/constraints"
+
 	"github.com/llmc-go/llmc/ir/tile"
 )
 
@@ -168,7 +170,7 @@ func reduceF64(op tile.Op, x []float64) float64 {
 	return m
 }
 
-func pairwise[T float32 | float64](x []T) T {
+func pairwise[T constraints.Float](x []T) T {
 	if len(x) > sumBlock {
 		half := (len(x)/2 + sumBlock - 1) / sumBlock * sumBlock
 		return pairwise(x[:half]) + pairwise(x[half:])
@@ -226,7 +228,7 @@ func argLine(st *step, x unsafe.Pointer, n, at int, best, pos *int64) {
 	}
 }
 
-func argFloat[T float32 | float64](x []T, at int, least bool, best *float64, pos *int64) {
+func argFloat[T constraints.Float](x []T, at int, least bool, best *float64, pos *int64) {
 	b, k := T(*best), *pos
 	for j, v := range x {
 		if k < 0 || beats(v, b, least) {
@@ -236,7 +238,7 @@ func argFloat[T float32 | float64](x []T, at int, least bool, best *float64, pos
 	*best, *pos = float64(b), k
 }
 
-func beats[T float32 | float64](v, best T, least bool) bool {
+func beats[T constraints.Float](v, best T, least bool) bool {
 	switch {
 	case best != best:
 		return false
@@ -308,7 +310,7 @@ func (c *Call) argLines(st *step, x unsafe.Pointer, n, at int, acc, pos unsafe.P
 	}
 }
 
-func argEach[T float32 | float64](x, best []T, pos []int64, at int, least bool) {
+func argEach[T constraints.Float](x, best []T, pos []int64, at int, least bool) {
 	for j, v := range x {
 		if pos[j] < 0 || beats(v, best[j], least) {
 			best[j], pos[j] = v, int64(at)
