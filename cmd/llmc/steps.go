@@ -120,7 +120,7 @@ func weightBytes(p *program.Program) int64 {
 	for i := range p.Consts {
 		c := &p.Consts[i]
 		if c.Pack != nil {
-			n += 4 * int64(c.Pack.Len())
+			n += 4 * int64(c.Pack.Stored(c.Layout))
 		} else {
 			n += int64(len(c.Data))
 		}

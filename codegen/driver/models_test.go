@@ -21,6 +21,7 @@ import (
 	"github.com/llmc-go/llmc/passes/pipeline"
 	"github.com/llmc-go/llmc/runtime/cpu"
 	"github.com/llmc-go/llmc/runtime/exec"
+	"github.com/llmc-go/llmc/runtime/kernels/gemm"
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
@@ -248,7 +249,7 @@ func TestCompileIsDeterministic(t *testing.T) {
 			p *program.Program
 			b *bytes.Buffer
 		}{{a, &x}, {b, &y}} {
-			if err := program.Write(w.b, w.p, program.Options{}); err != nil {
+			if err := program.Write(w.b, w.p, program.Options{Pack: packer}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -506,3 +507,6 @@ func TestStates(t *testing.T) {
 		t.Errorf("65 positions in a cache of 64: %v", err)
 	}
 }
+
+// packer packs constants as kernels want them.
+func packer(c *program.Const) ([]byte, error) { return exec.PackConst(c, gemm.Pick(cpu.Host())) }

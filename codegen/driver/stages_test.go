@@ -131,7 +131,7 @@ func TestRuntimeStandsAlone(t *testing.T) {
 // writeProgram writes a program to a file.
 func writeProgram(t *testing.T, path string, p *program.Program) {
 	t.Helper()
-	if err := program.WriteFile(context.Background(), path, p, program.Options{}); err != nil {
+	if err := program.WriteFile(context.Background(), path, p, program.Options{Pack: packer}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -137,6 +137,16 @@ func (b *fuse) add(n *ir.Node, f *op.Form) error {
 			b.g.Op = n.Op
 		}
 		b.g.Window, b.g.Attend = f.Window, f.Attend
+		if f.Anchor == anchor.Window && b.lastWindow(n, f, func(v *ir.Value) *ir.Value {
+			if o := b.outer(v); o != nil {
+				return o
+			}
+			return v
+		}) {
+			w := *f.Window
+			w.Last = true
+			b.g.Window = &w
+		}
 	default:
 		axes = b.parAxes(n, f)
 	}
@@ -212,7 +222,11 @@ func (b *fuse) anchorOperands(n *ir.Node, f *op.Form, axes []int) error {
 		if p == nil {
 			ir.Bugf(n, "operand %d is computed inside the group", i)
 		}
-		if f.Anchor == anchor.Window && !contiguous(p, t.Shape) { // its kernels take whole pictures
+		if f.Anchor == anchor.Window && i == 0 && b.g.Window.Last {
+			if p, err = b.inLast(b.outer(n.In[i]), n); err != nil {
+				return err
+			}
+		} else if f.Anchor == anchor.Window && !contiguous(p, t.Shape) { // its kernels take whole pictures
 			if p, err = b.dense(b.outer(n.In[i])); err != nil {
 				return err
 			}

@@ -50,7 +50,9 @@ type lowerer struct {
 	places map[int]*place // by value ID
 	dest   map[int]*place // where a value's producer must write
 	cbufs  map[*kir.Const]*kir.Buf
-	top    bool // the body is the entry's own
+	top    bool           // the body is the entry's own
+	last   map[int]bool   // values that lie with the channels last
+	copies map[int]*place // such copies of values that lie otherwise
 }
 
 // Module lowers every entry.
@@ -73,7 +75,9 @@ func Module(m *ir.Module, table *op.Table, opts Options) (*kir.Module, error) {
 
 // region lowers a region into a body of its own.
 func (fn *function) region(r *ir.Region) (*kir.Body, error) {
-	l := &lowerer{function: fn, body: &kir.Body{}, places: map[int]*place{}, dest: map[int]*place{}, cbufs: map[*kir.Const]*kir.Buf{}, top: r == fn.f.Body}
+	l := &lowerer{function: fn, body: &kir.Body{}, places: map[int]*place{}, dest: map[int]*place{}, cbufs: map[*kir.Const]*kir.Buf{}, top: r == fn.f.Body,
+		last: map[int]bool{}, copies: map[int]*place{}}
+	l.planLayouts(r)
 	for i, p := range r.Params {
 		b := l.body.NewValueBuf(program.BufInput, p.Type, nameOf(p))
 		b.Index = i
@@ -151,7 +155,7 @@ func (l *lowerer) newResult(v *ir.Value, i int) *kir.Buf {
 func (l *lowerer) assignResults(r *ir.Region) {
 	l.body.Results = make([]*kir.Buf, len(r.Results))
 	for i, v := range r.Results {
-		if v.Def == nil || !l.computes(v) || l.dest[v.ID] != nil {
+		if v.Def == nil || !l.computes(v) || l.dest[v.ID] != nil || l.last[v.ID] {
 			continue
 		}
 		l.dest[v.ID] = whole(l.newResult(v, i))
@@ -181,7 +185,7 @@ func (l *lowerer) assignConcats(r *ir.Region) {
 			continue // its storage exists only when all parts are known
 		}
 		if l.dest[out.ID] == nil {
-			l.dest[out.ID] = whole(l.body.NewBuf(program.BufTemp, out.Type.Elem, out.Type.Shape, nameOf(out)))
+			l.dest[out.ID] = l.layoutOf(out, l.body.NewBuf(program.BufTemp, out.Type.Elem, out.Type.Shape, nameOf(out)))
 		}
 		l.parts(n, f, l.dest[out.ID], func(v *ir.Value, p *place) {
 			if v.Def != nil && l.uses[v.ID] == 1 && l.dest[v.ID] == nil && l.strided(v.Def) {
@@ -309,7 +313,7 @@ func (l *lowerer) place(v *ir.Value) (*place, error) {
 func (l *lowerer) result(v *ir.Value) *place {
 	p := l.dest[v.ID]
 	if p == nil {
-		p = whole(l.body.NewValueBuf(program.BufTemp, v.Type, nameOf(v)))
+		p = l.layoutOf(v, l.body.NewValueBuf(program.BufTemp, v.Type, nameOf(v)))
 	}
 	l.places[v.ID] = p
 	return p

@@ -11,6 +11,7 @@ import (
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/layout"
 	"github.com/llmc-go/llmc/ir/tile"
+	"github.com/llmc-go/llmc/runtime/kernels/window"
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
@@ -36,6 +37,7 @@ func (s *scheduler) body(b *kir.Body) {
 			s.packB(b, g)
 			s.widen(b, g, 2)
 		case anchor.Window:
+			s.packFilter(b, g)
 			s.widen(b, g, 2)
 		case anchor.Attend:
 			operands := 3
@@ -91,6 +93,42 @@ func (s *scheduler) packB(b *kir.Body, g *kir.Group) {
 		s.m.Consts = append(s.m.Consts, c)
 	}
 	nb := b.NewBuf(program.BufConst, dtype.F32, []dim.Expr{dim.Const(int64(p.Len()))}, src.Name)
+	nb.Const = c
+	u.Buf, u.Off = nb, dim.Const(0)
+}
+
+// packFilter gives the constant weights of a convolution with the channels last the layout of the algorithm that suits
+// its geometry.
+func (s *scheduler) packFilter(b *kir.Body, g *kir.Group) {
+	w := g.Window
+	if !w.Last || w.Combine != anchor.Dot {
+		return
+	}
+	u := &g.In[1]
+	src := u.Buf.Const
+	shape := src.Tensor.Shape
+	geo := window.Geometry{N: 1, Groups: w.Groups, Co: shape[0] / w.Groups, Ci: shape[1]}
+	for i := range 3 {
+		geo.Kernel[i], geo.Stride[i], geo.Dilation[i] = 1, 1, 1
+	}
+	for i := range w.Kernel {
+		d := 3 - len(w.Kernel) + i
+		geo.Kernel[d], geo.Stride[d], geo.Dilation[d] = w.Kernel[i], w.Stride[i], w.Dilation[i]
+		geo.Out[d] = 0
+		if v, ok := g.Out[0].Shape[2+i].Int(); ok {
+			geo.Out[d] = int(v)
+		}
+	}
+	l := window.ChooseLast(&geo).Layout()
+	p := layout.Packing{Conv: &layout.Conv{Groups: geo.Groups, Co: geo.Co, Ci: geo.Ci, Kernel: geo.Kernel}}
+	key := fmt.Sprintf("%p %s %+v", src, l, *p.Conv)
+	c := s.packed[key]
+	if c == nil {
+		c = &kir.Const{Name: src.Name, Tensor: src.Tensor, Layout: l, Pack: &p}
+		s.packed[key] = c
+		s.m.Consts = append(s.m.Consts, c)
+	}
+	nb := b.NewBuf(program.BufConst, dtype.F32, []dim.Expr{dim.Const(int64(p.Stored(l)))}, src.Name)
 	nb.Const = c
 	u.Buf, u.Off = nb, dim.Const(0)
 }

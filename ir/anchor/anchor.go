@@ -94,6 +94,8 @@ type WindowAttr struct {
 	Dilation []int
 	PadBegin []int
 	PadEnd   []int // what AvgPad counts at the far end; other combines ignore it
+	// Last says that the pictures' channels lie next to each other in memory, pixel after pixel.
+	Last bool
 }
 
 // AttendAttr describes attention over operands q [b, h, m, d], k [b, hk, t, d], v [b, hk, t, dv] and an optional mask that

@@ -17,6 +17,7 @@ import (
 	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/runtime/cpu"
 	"github.com/llmc-go/llmc/runtime/kernels/gemm"
+	"github.com/llmc-go/llmc/runtime/kernels/window"
 	"github.com/llmc-go/llmc/runtime/pool"
 	"github.com/llmc-go/llmc/runtime/program"
 )
@@ -145,11 +146,14 @@ func PackConst(c *program.Const, row *gemm.Row) ([]byte, error) {
 	if err := c.Pack.Check(t.Len()); err != nil {
 		return nil, err
 	}
-	if c.Layout != layout.P32 {
+	if c.Layout == layout.RowMajor || c.Layout.IsConv() != (c.Pack.Conv != nil) {
 		return nil, fmt.Errorf("layout %q has no packing", c.Layout)
 	}
-	out := tensor.New(dtype.F32, c.Pack.Len())
+	out := tensor.New(dtype.F32, c.Pack.Stored(c.Layout))
 	p := *c.Pack
+	if p.Conv != nil {
+		return out.Data, packFilter(out.F32(), c, t)
+	}
 	switch {
 	case t.Elem == dtype.F32 && p.K > 0 && p.N > 0:
 		row.PackB(out.F32(), t.F32()[p.Off:], p.K, p.N, p.RowStride, p.ColStride)
@@ -181,4 +185,26 @@ func outShape(c *host.Call, n int) []int {
 		return t.Shape
 	}
 	return []int{n}
+}
+
+// packFilter packs the weights of a convolution.
+func packFilter(dst []float32, c *program.Const, t *tensor.Tensor) error {
+	a, ok := window.AlgorithmOf(c.Layout)
+	if !ok || !t.Elem.IsFloat() {
+		return fmt.Errorf("layout %q of %v has no packing", c.Layout, t.Elem)
+	}
+	src := t.F32()
+	if t.Elem != dtype.F32 {
+		src = make([]float32, t.Len())
+		for i := range src {
+			src[i] = float32(t.Float(i))
+		}
+	}
+	v := c.Pack.Conv
+	g := window.Geometry{N: 1, Groups: v.Groups, Ci: v.Ci, Co: v.Co, Kernel: v.Kernel, Stride: [3]int{1, 1, 1}, Dilation: [3]int{1, 1, 1}}
+	if !a.Admits(&g) {
+		return fmt.Errorf("layout %q does not suit a kernel of %v", c.Layout, v.Kernel)
+	}
+	window.PackLast(a, dst, src, &g)
+	return nil
 }

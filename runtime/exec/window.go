@@ -20,6 +20,7 @@ type windowStep struct {
 	dot  bool
 	row  *window.Row
 	post simplePost
+	par  []int
 	bias int // operand, or -1
 	add  int
 
@@ -46,8 +47,24 @@ func newWindowStep(s *Session, b *program.Body, st *program.Step) (runner, error
 		return nil, fmt.Errorf("windows over %d axes are not executed", len(st.Window.Kernel))
 	}
 	var err error
-	w.after, err = newSweep(s, b, st, true)
-	return w, err
+	if w.after, err = newSweep(s, b, st, true); err != nil {
+		return nil, err
+	}
+	if st.Window.Last {
+		return newLastStep(s, b, st, w)
+	}
+	return w, nil
+}
+
+// parallel lists the axes of the result: images, channels, then space.
+func (w *windowStep) parallel() []int {
+	w.par = w.par[:0]
+	for i := range w.st.Space {
+		if !w.st.Space[i].Red {
+			w.par = append(w.par, i)
+		}
+	}
+	return w.par
 }
 
 // geometry fills the spatial part: axes of a picture of lower rank come last.
@@ -76,12 +93,7 @@ func (w *windowStep) bind(f *frame) error {
 	g := w.geometry(f)
 	channels := g.Groups * g.Co
 	pixels := g.Out[0] * g.Out[1] * g.Out[2]
-	par := make([]int, 0, 8)
-	for i := range w.st.Space {
-		if !w.st.Space[i].Red {
-			par = append(par, i)
-		}
-	}
+	par := w.parallel()
 	// results: n, channel, spatial axes
 	dense, step := true, 1
 	for i := len(par) - 1; i >= 1; i-- {

@@ -35,6 +35,8 @@ func (p *Program) Bounds(b *Body, step int, vals []int64) error {
 				switch own := o == 0 && s.Anchor == anchor.Window && i < windowOwn(s); {
 				case o == 0 && i == 1 && f.Kind == BufConst && p.Consts[f.Index].Layout == layout.P32:
 					err = packedBounds(s, ext, vals, n)
+				case o == 0 && i == 1 && f.Kind == BufConst && p.Consts[f.Index].Layout.IsConv():
+					err = filterBounds(s, p.Consts[f.Index].Layout, vals, n)
 				case len(s.Space) == 0 && u.Stride == nil || whole(s.Anchor) || own:
 					err = wholeBounds(u, vals, n)
 				case o == 0 && s.Anchor == anchor.Attend && (i == 1 || i == 2):
@@ -182,6 +184,24 @@ func packedBounds(s *Step, ext, vals []int64, n int64) error {
 	panels := (cols + layout.PanelWidth - 1) / layout.PanelWidth
 	if k > 0 && (panels > limit/layout.PanelWidth/k || panels*layout.PanelWidth*k > n) {
 		return fmt.Errorf("a matrix of %d x %d in a constant of %d packed elements", k, cols, n)
+	}
+	return nil
+}
+
+// filterBounds checks that a packed constant holds the weights that the step reads.
+func filterBounds(s *Step, l layout.Name, vals []int64, n int64) error {
+	shape := []int{s.Window.Groups, 0, 0, 1, 1, 1}
+	w := s.In[1].Shape
+	if len(w) != 2+len(s.Window.Kernel) || len(w) > 5 || s.Window.Groups < 1 {
+		return fmt.Errorf("weights of rank %d in %d groups", len(w), s.Window.Groups)
+	}
+	shape[1], shape[2] = int(vals[w[0]])/s.Window.Groups, int(vals[w[1]])
+	for i := range s.Window.Kernel {
+		shape[6-len(s.Window.Kernel)+i] = int(vals[w[2+i]])
+	}
+	c, ok := layout.ConvOf(shape)
+	if !ok || int64(c.Len(l)) > n {
+		return fmt.Errorf("weights %v in a constant of %d packed elements", shape, n)
 	}
 	return nil
 }

@@ -184,7 +184,7 @@ func decodeStep(s *fb.Step) Step {
 	if w := s.Window(nil); w != nil {
 		st.Window = &anchor.WindowAttr{Combine: anchor.Combine(w.Combine()), Groups: int(w.Groups()), Kernel: readInts(w.KernelLength(), w.Kernel),
 			Stride: readInts(w.StrideLength(), w.Stride), Dilation: readInts(w.DilationLength(), w.Dilation),
-			PadBegin: readInts(w.PadBeginLength(), w.PadBegin), PadEnd: readInts(w.PadEndLength(), w.PadEnd)}
+			PadBegin: readInts(w.PadBeginLength(), w.PadBegin), PadEnd: readInts(w.PadEndLength(), w.PadEnd), Last: w.Last()}
 	}
 	if a := s.Attend(nil); a != nil {
 		st.Attend = &anchor.AttendAttr{Scale: math.Float64frombits(a.ScaleBits()), Causal: a.Causal()}

@@ -198,6 +198,7 @@ func (e encoder) window(s *Step) offset {
 	fb.WindowAddDilation(e.Builder, dilation)
 	fb.WindowAddPadBegin(e.Builder, begin)
 	fb.WindowAddPadEnd(e.Builder, end)
+	fb.WindowAddLast(e.Builder, w.Last)
 	return fb.WindowEnd(e.Builder)
 }
 

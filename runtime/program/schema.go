@@ -56,7 +56,7 @@ func schema() []tableDef {
 		{name: "Use", fields: []field{i32("buf"), i32("off"), vec("stride", 4, 4), vec("via", 12, 4), vec("shape", 4, 4)}},
 		{name: "Axis", fields: []field{str("name"), i32("extent"), i8("red")}},
 		{name: "Attr", fields: []field{str("name"), i8("kind"), i64("i"), i64("f_bits"), str("s"), vec("ints", 8, 8), vec("floats", 8, 8), strs("strs"), i8("elem"), vec("dims", 4, 4)}},
-		{name: "Window", fields: []field{i8("combine"), i64("groups"), vec("kernel", 8, 8), vec("stride", 8, 8), vec("dilation", 8, 8), vec("pad_begin", 8, 8), vec("pad_end", 8, 8)}},
+		{name: "Window", fields: []field{i8("combine"), i64("groups"), vec("kernel", 8, 8), vec("stride", 8, 8), vec("dilation", 8, 8), vec("pad_begin", 8, 8), vec("pad_end", 8, 8), i8("last")}},
 		{name: "Attend", fields: []field{i64("scale_bits"), i8("causal")}},
 		{name: "Step", fields: []field{i8("anchor"), many("space", "Axis"), many("ins", "Use"), many("outs", "Use"), i32("prog"), vec("dims", 4, 4),
 			one("window", "Window"), one("attend", "Attend"), str("host"), many("attrs", "Attr"), many("bodies", "Body"), i32("carried"), vec("present", 1, 1),

@@ -139,7 +139,7 @@ func (p *Program) constSummary() []ConstSummary {
 	}
 	seen := map[view]bool{}
 	out := []ConstSummary{}
-	for _, name := range []layout.Name{layout.RowMajor, layout.P32} {
+	for _, name := range layout.Names() {
 		c := ConstSummary{Layout: string(name)}
 		if name == layout.RowMajor {
 			c.Layout = "row-major"
@@ -152,7 +152,7 @@ func (p *Program) constSummary() []ConstSummary {
 			c.N++
 			v, bytes := view{unsafe.SliceData(k.Data), len(k.Data), ""}, len(k.Data)
 			if k.Pack != nil {
-				v.pack, bytes = fmt.Sprint(*k.Pack), 4*k.Pack.Len()
+				v.pack, bytes = fmt.Sprint(k.Pack.Shape(), k.Pack.Off, k.Pack.RowStride, k.Pack.ColStride, k.Layout), 4*k.Pack.Stored(k.Layout)
 			}
 			if !seen[v] {
 				c.Bytes += int64(bytes)

@@ -121,7 +121,7 @@ func checkConst(c *Const) error {
 		return fmt.Errorf("element type %d is not known", uint8(c.Elem))
 	case !c.Layout.Valid():
 		return fmt.Errorf("layout %q is not known", clip(string(c.Layout)))
-	case c.Pack != nil && c.Layout != layout.P32:
+	case c.Pack != nil && (c.Layout == layout.RowMajor || c.Layout.IsConv() != (c.Pack.Conv != nil)):
 		return fmt.Errorf("layout %q has no packing", c.Layout)
 	}
 	if c.Elem == dtype.String {
@@ -132,7 +132,7 @@ func checkConst(c *Const) error {
 		return err
 	}
 	want := c.Elem.Bytes(n)
-	if c.Layout == layout.P32 {
+	if c.Layout != layout.RowMajor {
 		if c.Pack != nil {
 			if !c.Elem.IsFloat() {
 				return fmt.Errorf("element type %v is not packed", c.Elem)
@@ -140,6 +140,12 @@ func checkConst(c *Const) error {
 			if err := c.Pack.Check(n); err != nil {
 				return err
 			}
+		} else if c.Layout.IsConv() {
+			v, ok := layout.ConvOf(c.Shape)
+			if c.Elem != dtype.F32 || !ok {
+				return fmt.Errorf("weights packed as %v%v", c.Elem, clipInts(c.Shape))
+			}
+			want = 4 * v.Len(c.Layout)
 		} else {
 			if c.Elem != dtype.F32 || len(c.Shape) != 2 {
 				return fmt.Errorf("packed as %v of rank %d, want f32 of rank 2", c.Elem, len(c.Shape))

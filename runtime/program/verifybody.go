@@ -119,9 +119,9 @@ func (v *verifier) constBuf(f *Buf) error {
 	c := &v.p.Consts[f.Index]
 	elem, n := c.Elem, 0
 	switch {
-	case c.Layout == layout.P32 && c.Pack != nil:
-		elem, n = dtype.F32, c.Pack.Len()
-	case c.Layout == layout.P32:
+	case c.Layout != layout.RowMajor && c.Pack != nil:
+		elem, n = dtype.F32, c.Pack.Stored(c.Layout)
+	case c.Layout != layout.RowMajor:
 		n = len(c.Data) / 4
 	default:
 		n, _ = tensor.Count(c.Shape)

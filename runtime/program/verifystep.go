@@ -97,8 +97,10 @@ func (v *verifier) use(b *Body, s *Step, u *Use, at, input int) error {
 	case f.Kind == BufConst && f.Index < 0:
 		return fmt.Errorf("buffer %d has no constant", u.Buf)
 	case f.Kind == BufConst && v.p.Consts[f.Index].Layout != layout.RowMajor:
-		if s.Anchor != anchor.Contract || input != 1 || v.p.Dims.Code[u.Off] != (dim.Instr{Op: dim.OpConst}) {
-			return fmt.Errorf("constant %d has layout %q, which only the second factor of a product reads", f.Index, v.p.Consts[f.Index].Layout)
+		product := s.Anchor == anchor.Contract && v.p.Consts[f.Index].Layout == layout.P32
+		filter := s.Anchor == anchor.Window && s.Window != nil && s.Window.Last && v.p.Consts[f.Index].Layout.IsConv()
+		if !product && !filter || input != 1 || v.p.Dims.Code[u.Off] != (dim.Instr{Op: dim.OpConst}) {
+			return fmt.Errorf("constant %d has layout %q, which only the second factor of a product, or of a convolution with the channels last, reads", f.Index, v.p.Consts[f.Index].Layout)
 		}
 	}
 	for i, x := range u.Via {

@@ -12,7 +12,6 @@ import (
 	"unsafe"
 
 	"github.com/llmc-go/llmc/ir/dtype"
-	"github.com/llmc-go/llmc/ir/layout"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
@@ -78,8 +77,8 @@ func layOut(p *Program) (l []stored, total uint64, paged bool) {
 		c, s := &p.Consts[i], &l[i]
 		s.elem, s.shape, s.size, s.first = c.Elem, c.Shape, uint64(len(c.Data)), true
 		if c.Pack != nil {
-			s.elem, s.shape = dtype.F32, []int{c.Pack.K, c.Pack.N}
-			s.size = 4 * uint64(c.Pack.Len())
+			s.elem, s.shape = dtype.F32, c.Pack.Shape()
+			s.size = 4 * uint64(c.Pack.Stored(c.Layout))
 		}
 	}
 	same := shareEqual(p.Consts, l)
@@ -132,6 +131,9 @@ func shareEqual(consts []Const, l []stored) []int {
 		key := fmt.Sprintf("%x", sum)
 		if c.Pack != nil {
 			key += fmt.Sprintf(" %v %v %+v", c.Layout, c.Elem, *c.Pack)
+			if c.Pack.Conv != nil {
+				key = fmt.Sprintf("%x %v %v %+v", sum, c.Layout, c.Elem, *c.Pack.Conv)
+			}
 		}
 		if first, ok := seen[key]; ok {
 			same[i], l[i].first = first, false
@@ -144,6 +146,9 @@ func shareEqual(consts []Const, l []stored) []int {
 
 // pack is the portable packing.
 func pack(c *Const) ([]byte, error) {
+	if c.Pack.Conv != nil {
+		return nil, fmt.Errorf("layout %q is packed by the kernels: Options.Pack is missing", c.Layout)
+	}
 	t := c.Tensor()
 	out := tensor.New(dtype.F32, c.Pack.Len())
 	c.Pack.PackF32(out.F32(), func(i int) float32 { return float32(t.Float(i)) })
@@ -188,7 +193,7 @@ func (c *counter) constant(k *Const, s *stored, base uint64, o Options) error {
 			return err
 		}
 		if uint64(len(data)) != s.size {
-			return fmt.Errorf("packed into %d bytes, want %d for layout %q", len(data), s.size, layout.P32)
+			return fmt.Errorf("packed into %d bytes, want %d for layout %q", len(data), s.size, k.Layout)
 		}
 	}
 	if err := c.pad(base + s.off); err != nil {

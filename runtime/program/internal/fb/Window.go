@@ -187,8 +187,20 @@ func (rcv *Window) MutatePadEnd(j int, n int64) bool {
 	return false
 }
 
+func (rcv *Window) Last() bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(18))
+	if o != 0 {
+		return rcv._tab.GetBool(o + rcv._tab.Pos)
+	}
+	return false
+}
+
+func (rcv *Window) MutateLast(n bool) bool {
+	return rcv._tab.MutateBoolSlot(18, n)
+}
+
 func WindowStart(builder *flatbuffers.Builder) {
-	builder.StartObject(7)
+	builder.StartObject(8)
 }
 func WindowAddCombine(builder *flatbuffers.Builder, combine byte) {
 	builder.PrependByteSlot(0, combine, 0)
@@ -225,6 +237,9 @@ func WindowAddPadEnd(builder *flatbuffers.Builder, padEnd flatbuffers.UOffsetT) 
 }
 func WindowStartPadEndVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
 	return builder.StartVector(8, numElems, 8)
+}
+func WindowAddLast(builder *flatbuffers.Builder, last bool) {
+	builder.PrependBoolSlot(7, last, false)
 }
 func WindowEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
