@@ -342,6 +342,9 @@ func (w *modelWindow) same(in []dim.Expr, lower bool) {
 // modelAttr reads an attribute of the model's node; another kind than the operator has is an error of the import.
 func modelAttr(c *op.Import, name string, want attr.Kind) (attr.Value, bool) {
 	v, ok := c.Model.Attr(name)
+	if ok && v.Kind == attr.Int && want == attr.Float { // older versions of some operators
+		v = attr.OfFloat(float64(v.I))
+	}
 	if ok && v.Kind != want {
 		c.Fail(fmt.Errorf("attribute %s: want %v, got %v", name, want, v.Kind))
 		return attr.Value{}, false
