@@ -15,7 +15,7 @@ func lists() [][]*op.Def {
 		unaryDefs(), binaryDefs(), selectDefs(), castDefs(), dropoutDefs(),
 		viewDefs(), joinDefs(), linearDefs(), reduceDefs(), softmaxDefs(), normDefs(), attentionDefs(),
 		convDefs(), poolDefs(), batchNormDefs(), quantDefs(), rnnDefs(), scatterDefs(), pickDefs(), fillDefs(), controlDefs(), resizeDefs(),
-		memoryDefs(), visionDefs(), signalDefs(),
+		memoryDefs(), visionDefs(), signalDefs(), randomDefs(), recurrenceDefs(),
 	}
 }
 
@@ -26,7 +26,7 @@ func spellings() [][]op.Source {
 		activationSpellings(), castSpellings(), viewSpellings(), joinSpellings(), constantSpellings(),
 		linearSpellings(), reduceSpellings(),
 		poolSpellings(), quantSpellings(), controlSpellings(), resizeSpellings(),
-		attendSpellings(), rotarySpellings(), einsumSpellings(), blockSpellings(), normSpellings(), visionSpellings(), signalSpellings(),
+		attendSpellings(), rotarySpellings(), einsumSpellings(), blockSpellings(), normSpellings(), visionSpellings(), signalSpellings(), lossSpellings(), randomSpellings(), recurrenceSpellings(),
 		microsoftSpellings(), microsoftAttentionSpellings(), microsoftQuantSpellings(),
 	}
 }

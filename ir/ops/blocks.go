@@ -1,11 +1,13 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/dim"
 	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/host"
 	"github.com/llmc-go/llmc/ir/op"
 )
 
@@ -76,38 +78,44 @@ func importCenterCropPad(c *op.Import) ([]*ir.Value, error) {
 	if err := tensors(c, 2, 2); err != nil {
 		return nil, err
 	}
-	x := c.In(0)
-	want, ok := contents(c.Node, 1)
-	if !ok {
-		return nil, fmt.Errorf("%w: a shape that is data", ir.ErrUnsupported)
-	}
+	b, x := c.Build, c.In(0)
 	axes := modelInts(c, "axes")
 	if axes == nil {
 		axes = upTo(x.Rank())
 	}
-	if len(axes) != len(want) {
-		return nil, fmt.Errorf("%d extents for %d axes", len(want), len(axes))
-	}
-	two := dim.Const(2)
-	starts, shape := make([]dim.Expr, x.Rank()), append([]dim.Expr(nil), x.Type.Shape...)
-	steps, begins, ends := make([]int64, x.Rank()), make([]dim.Expr, x.Rank()), make([]dim.Expr, x.Rank())
+	k := int64(len(axes))
+	var have []dim.Expr
+	place := make([]int64, x.Rank()) // of an axis in axes, counted from 1
 	for i, a := range axes {
-		if a < 0 {
-			a += int64(x.Rank())
+		v, err := host.Axis(a, x.Rank())
+		if err != nil {
+			return nil, err
 		}
-		if a < 0 || a >= int64(x.Rank()) {
-			return nil, fmt.Errorf("axis %d of shape %v", axes[i], x.Type.Shape)
-		}
-		more, less := dim.Max(dim.Sub(want[i], shape[a]), dim.Expr{}), dim.Max(dim.Sub(shape[a], want[i]), dim.Expr{})
-		starts[a], shape[a] = dim.Div(less, two), dim.Min(shape[a], want[i])
-		begins[a] = dim.Div(more, two)
-		ends[a] = dim.Sub(more, begins[a])
+		have, place[v] = append(have, x.Type.Shape[v]), int64(i+1)
 	}
-	for i := range steps {
-		steps[i] = 1
+	want := b.Reshape(b64(b, c.In(1)), []dim.Expr{dim.Const(k)})
+	is := b.Builder.Dims(ir.TensorType(dtype.I64, dim.Const(k)), have)
+	zero, two := number64(b, dim.Expr{}), number64(b, dim.Const(2))
+	starts := b.Call("div", b.Call("max", b.Call("sub", is, want), zero), two)
+	ends := b.Call("add", starts, b.Call("min", is, want))
+	y, err := importSlice(with(c, x, starts, ends, b.Builder.Ints(axes...)))
+	if err != nil || b.Err() != nil {
+		return nil, errors.Join(err, b.Err())
 	}
-	y := c.CallWith("slice", named("starts", starts, "steps", steps, "shape", shape), x)
-	return []*ir.Value{c.CallWith("pad", named("mode", "constant", "begins", begins, "ends", ends), y)}, c.Err()
+	more := b.Call("max", b.Call("sub", want, is), zero)
+	begins := b.Call("div", more, two)
+	spread := func(v *ir.Value) *ir.Value { // over all axes, from [0, v...]
+		return b.CallWith("gather", named("axis", 0), concat(b, 0, b.Builder.Ints(0), v), b.Builder.Ints(place...))
+	}
+	pads := concat(b, 0, spread(begins), spread(b.Call("sub", more, begins)))
+	if b.Err() != nil {
+		return nil, b.Err()
+	}
+	l := named("mode", "constant")
+	if e := pads.Elems; len(e) == 2*x.Rank() {
+		return []*ir.Value{b.CallWith("pad", append(l, named("begins", e[:x.Rank():x.Rank()], "ends", e[x.Rank():])...), y[0])}, b.Err()
+	}
+	return []*ir.Value{b.CallWith("pad", l, y[0], nil, pads)}, b.Err()
 }
 
 // importEyeLike has ones on the k-th diagonal.
@@ -137,35 +145,38 @@ func importAffineGrid(c *op.Import) ([]*ir.Value, error) {
 		return nil, err
 	}
 	b, theta := c.Build, c.In(0)
-	size, ok := contents(c.Node, 1)
-	if !ok {
-		n, known := dim.Product(c.Shape(1)).Int()
-		if !known || n != 4 && n != 5 {
-			return nil, fmt.Errorf("size of shape %v", c.Shape(1))
+	n, ok := dim.Product(c.Shape(1)).Int()
+	d := int(n) - 2
+	if !ok || d != 2 && d != 3 || theta.Rank() != 3 {
+		return nil, fmt.Errorf("theta of shape %v for a size of shape %v", theta.Type.Shape, c.Shape(1))
+	}
+	size := b64(b, c.In(1))
+	column := func(i int) *ir.Value { // theta[:, :, i] over all positions
+		shape := []dim.Expr{theta.Type.Shape[0]}
+		for range d {
+			shape = append(shape, dim.Const(1))
 		}
-		return nil, fmt.Errorf("%w: a size that is data", ir.ErrUnsupported)
+		return b.Reshape(cut(b, theta, 2, dim.Const(int64(i)), 1, dim.Const(1)), append(shape, dim.Const(int64(d))))
 	}
-	d := len(size) - 2
-	if d != 2 && d != 3 || theta.Rank() != 3 {
-		return nil, fmt.Errorf("theta of shape %v for a size of %d numbers", theta.Type.Shape, len(size))
-	}
-	space := size[2:]
-	one := dim.Const(1)
-	var cols []*ir.Value
+	y := column(d)
 	for i := d - 1; i >= 0; i-- { // x, y, z
-		at := b.Cast(count(b, space[i], d-i), theta.Type.Elem)
-		n := b.Cast(number64(b, space[i]), theta.Type.Elem)
-		if modelInt(c, "align_corners", 0) != 0 {
-			last := b.Call("max", b.Call("sub", n, b.Like(n, 1)), b.Like(n, 1))
-			at = b.Call("sub", b.Call("div", b.Call("mul", at, b.Like(at, 2)), last), b.Like(at, 1))
-		} else {
-			at = b.Call("sub", b.Call("div", b.Call("add", b.Call("mul", at, b.Like(at, 2)), b.Like(at, 1)), n), b.Like(at, 1))
+		n := b.CallWith("gather", named("axis", 0), size, number64(b, dim.Const(int64(2+i))))
+		k := b.Call("range", number64(b, dim.Expr{}), n, number64(b, dim.Const(1)))
+		if b.Err() != nil {
+			return nil, b.Err()
 		}
-		cols = append(cols, b.Reshape(b.ExpandTo(at, space), append(append([]dim.Expr(nil), space...), one)))
+		shape := []dim.Expr{k.Type.Shape[0]}
+		for range d - i {
+			shape = append(shape, dim.Const(1))
+		}
+		at, m := b.Cast(b.Reshape(k, shape), theta.Type.Elem), b.Cast(n, theta.Type.Elem)
+		one, two := b.Like(theta, 1), b.Like(theta, 2)
+		if modelInt(c, "align_corners", 0) != 0 {
+			at = b.Call("div", b.Call("mul", at, two), b.Call("max", b.Call("sub", m, one), one))
+		} else {
+			at = b.Call("div", b.Call("add", b.Call("mul", at, two), one), m)
+		}
+		y = b.Call("add", y, b.Call("mul", column(d-1-i), b.Call("sub", at, one)))
 	}
-	ones := b.ExpandTo(b.Like(theta, 1), append(append([]dim.Expr(nil), space...), one))
-	grid := b.Reshape(concat(b, d, append(cols, ones)...), []dim.Expr{dim.Product(space), dim.Const(int64(d + 1))})
-	y := b.Call("matmul", grid, b.Transpose(theta, []int{0, 2, 1}))
-	shape := append(append([]dim.Expr{size[0]}, space...), dim.Const(int64(d)))
-	return []*ir.Value{b.Reshape(y, shape)}, b.Err()
+	return []*ir.Value{y}, b.Err()
 }

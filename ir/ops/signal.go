@@ -29,7 +29,7 @@ func signalSpellings() []op.Source {
 var DFT = op.Def{
 	Name: "dft",
 	Doc:  "y[..., k, ...] = sum over j of x[..., j, ...] * e^(-2 pi i j k / n) along axis, n being length, to which x is cut or padded; complex numbers are the last axis; inverse: e^(+...) / n; onesided keeps n/2 + 1 results, or takes as many and gives real ones.",
-	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: op.Float}, {Name: "length", Elem: op.Index, Optional: true}}, Out: []op.Arg{{Name: "y"}},
+	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: op.Float}, {Name: "length", Elem: op.Index, Optional: true}, {Name: "axis", Elem: op.Index, Optional: true}}, Out: []op.Arg{{Name: "y"}},
 		Attrs: []op.Attr{intAttr("axis", -2), boolAttr("inverse", false), boolAttr("onesided", false), dimsAttr("length")}},
 	Infer: func(c *op.Infer) error {
 		axis, err := c.Axis("axis", c.Rank(0))
@@ -44,6 +44,9 @@ var DFT = op.Def{
 			return fmt.Errorf("complex numbers of %d parts", n)
 		}
 		inverse, onesided := c.Bool("inverse"), c.Bool("onesided")
+		if c.Has(2) {
+			return inferDFTAnywhere(c, inverse, onesided)
+		}
 		n := c.Shape(0)[axis]
 		if inverse && onesided {
 			n = dim.Mul(dim.Const(2), dim.Sub(n, dim.Const(1)))
@@ -84,31 +87,46 @@ var DFT = op.Def{
 	},
 }
 
+// inferDFTAnywhere is inference where the axis is data.
+func inferDFTAnywhere(c *op.Infer, inverse, onesided bool) error {
+	r := c.Rank(0)
+	shape := append([]dim.Expr(nil), c.Shape(0)...)
+	if _, given := c.N.Attrs.Get("length"); given || onesided || c.Has(1) {
+		copy(shape, lateShape(c, 0, r-1, unbounded))
+	}
+	if shape[r-1] = dim.Const(2); inverse && onesided {
+		shape[r-1] = dim.Const(1)
+	}
+	c.Set(0, c.Elem(0), shape)
+	return nil
+}
+
 // importDFT: the axis is an attribute before version 20, then an operand.
 func importDFT(c *op.Import) ([]*ir.Value, error) {
 	if err := tensors(c, 1, 3); err != nil {
 		return nil, err
 	}
+	var at *ir.Value
 	axis := modelInt(c, "axis", 1)
 	if c.Version >= 20 {
 		axis = -2
 		if c.Has(2) {
-			l, ok := ints(c.Node, 2)
-			if !ok || len(l) != 1 {
-				return nil, fmt.Errorf("%w: an axis that is data", ir.ErrUnsupported)
+			if l, ok := ints(c.Node, 2); ok && len(l) == 1 {
+				axis = l[0]
+			} else {
+				at = c.In(2)
 			}
-			axis = l[0]
 		}
 	}
 	l := named("axis", axis, "inverse", modelInt(c, "inverse", 0) != 0, "onesided", modelInt(c, "onesided", 0) != 0)
-	return []*ir.Value{dft(c.Build, c.In(0), c.In(1), l)}, c.Err()
+	return []*ir.Value{dft(c.Build, c.In(0), c.In(1), at, l)}, c.Err()
 }
 
-func dft(b *op.Build, x, length *ir.Value, l attr.List) *ir.Value {
+func dft(b *op.Build, x, length, axis *ir.Value, l attr.List) *ir.Value {
 	if length != nil && len(length.Elems) == 1 {
 		l, length = append(l, named("length", length.Elems)...), nil
 	}
-	return b.CallWith("dft", l, x, length)
+	return b.CallWith("dft", l, x, length, axis)
 }
 
 // importSTFT gathers frames, which overlap, multiplies them by the window, and transforms them. Operands signal, frame_step, window,
@@ -121,27 +139,30 @@ func importSTFT(c *op.Import) ([]*ir.Value, error) {
 	if x.Rank() == 2 {
 		x = b.Reshape(x, append(append([]dim.Expr(nil), x.Type.Shape...), dim.Const(1)))
 	}
-	step, ok := contents(c.Node, 1)
-	if x.Rank() != 3 || !ok || len(step) != 1 {
-		return nil, fmt.Errorf("%w: a signal %v in steps that are data", ir.ErrUnsupported, x.Type)
+	if x.Rank() != 3 {
+		return nil, fmt.Errorf("a signal %v, want 3 axes", x.Type)
 	}
-	s := x.Type.Shape
-	length := s[1]
-	switch e, known := contents(c.Node, 3); {
-	case c.Has(3) && (!known || len(e) != 1):
-		return nil, fmt.Errorf("%w: a frame length that is data", ir.ErrUnsupported)
+	step := b.Reshape(b64(b, c.In(1)), nil)
+	all := number64(b, x.Type.Shape[1])
+	length := all
+	switch {
 	case c.Has(3):
-		length = e[0]
+		length = b.Reshape(b64(b, c.In(3)), nil)
 	case c.Has(2) && c.Rank(2) == 1:
-		length = c.Shape(2)[0]
+		length = number64(b, c.Shape(2)[0])
 	}
-	frames := dim.Add(dim.Div(dim.Sub(s[1], length), step[0]), dim.Const(1))
-	at := b.Call("add", b.Call("mul", count(b, frames, 2), number64(b, step[0])), count(b, length, 1))
-	y := b.CallWith("gather", named("axis", 1), x, at)
+	zero, one := number64(b, dim.Expr{}), number64(b, dim.Const(1))
+	frames := b.Call("add", b.Call("div", b.Call("sub", all, length), step), one)
+	first, next := b.Call("range", zero, frames, one), b.Call("range", zero, length, one)
+	if b.Err() != nil {
+		return nil, b.Err()
+	}
+	first = b.Call("mul", b.Reshape(first, []dim.Expr{first.Type.Shape[0], dim.Const(1)}), step)
+	y := b.CallWith("gather", named("axis", 1), x, b.Call("add", first, next))
 	if c.Has(2) {
-		y = b.Call("mul", y, b.Reshape(c.In(2), []dim.Expr{length, dim.Const(1)}))
+		y = b.Call("mul", y, b.Reshape(c.In(2), []dim.Expr{dim.Product(c.Shape(2)), dim.Const(1)}))
 	}
-	return []*ir.Value{dft(b, y, nil, named("axis", 2, "onesided", modelInt(c, "onesided", 1) != 0))}, b.Err()
+	return []*ir.Value{dft(b, y, nil, nil, named("axis", 2, "onesided", modelInt(c, "onesided", 1) != 0))}, b.Err()
 }
 
 // importWindowOf is sum over j of a[j] * cos(2 pi j k / n), n being the size, or one less where the window is symmetric.

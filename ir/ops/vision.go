@@ -169,34 +169,11 @@ func importDeformConv(c *op.Import) ([]*ir.Value, error) {
 var Col2Im = op.Def{
 	Name: "col2im",
 	Doc:  "y[n, c, p*stride + t*dilation - pad] += x[n, c*taps + t, p] for every tap t of a block and place p.",
-	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: op.Float}}, Out: []op.Arg{{Name: "y"}},
-		Attrs: []op.Attr{{Name: "image", Kind: attr.Dims, Required: true}, intsAttr("block"), intsAttr("strides"), intsAttr("dilations"), intsAttr("pads")}},
-	Infer: func(c *op.Infer) error {
-		taps := int64(1)
-		for _, b := range c.Ints("block") {
-			if b < 1 || b > 1<<24 || taps > 1<<24 {
-				return fmt.Errorf("blocks of %v", c.Ints("block"))
-			}
-			taps *= b
-		}
-		r := len(c.Dims("image"))
-		for _, name := range []string{"block", "strides", "dilations"} {
-			if len(c.Ints(name)) != r {
-				return fmt.Errorf("%s: want %d entries, got %v", name, r, c.Ints(name))
-			}
-		}
-		if c.Rank(0) != 3 || len(c.Ints("pads")) != 2*r {
-			return fmt.Errorf("columns of shape %v, pads %v", c.Shape(0), c.Ints("pads"))
-		}
-		ch := dim.Div(c.Shape(0)[1], dim.Const(taps))
-		if err := c.Guard(dim.Mul(ch, dim.Const(taps)), c.Shape(0)[1], "blocks"); err != nil {
-			return err
-		}
-		c.Set(0, c.Elem(0), append([]dim.Expr{c.Shape(0)[0], ch}, c.Dims("image")...))
-		return nil
-	},
-	Host: spatial.Col2Im,
-	VJP:  todo,
+	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: op.Float}, {Name: "image", Elem: op.Index, Optional: true}, {Name: "block", Elem: op.Index, Optional: true}}, Out: []op.Arg{{Name: "y"}},
+		Attrs: []op.Attr{{Name: "image", Kind: attr.Dims}, {Name: "block", Kind: attr.Ints}, {Name: "strides", Kind: attr.Ints}, {Name: "dilations", Kind: attr.Ints}, {Name: "pads", Kind: attr.Ints}}},
+	Infer: inferCol2Im,
+	Host:  spatial.Col2Im,
+	VJP:   todo,
 	Cases: func(c *op.Cases) {
 		one := []int64{1, 1}
 		c.With(named("image", dim.Consts([]int{5, 5}), "block", []int64{1, 5}, "strides", one, "dilations", one, "pads", []int64{0, 0, 0, 0})).Shapes("[B, 10, 5]")
@@ -204,22 +181,75 @@ var Col2Im = op.Def{
 	},
 }
 
+// inferCol2Im: image and block are attributes where they are known.
+func inferCol2Im(c *op.Infer) error {
+	known, err := fixed(c.Node, "image", 1)
+	if err != nil {
+		return err
+	}
+	blocks, err := fixed(c.Node, "block", 2)
+	if err != nil {
+		return err
+	}
+	if c.Rank(0) != 3 {
+		return fmt.Errorf("columns of shape %v", c.Shape(0))
+	}
+	image := c.Dims("image")
+	if !known {
+		n, err := length(c.Node, 1)
+		if err != nil {
+			return err
+		}
+		image = make([]dim.Expr, n)
+		for i := range image {
+			image[i] = c.Late(0, 2+i, unbounded)
+		}
+	}
+	r := len(image)
+	for name, want := range map[string]int{"strides": r, "dilations": r, "pads": 2 * r} {
+		if l := c.Ints(name); len(l) != 0 && len(l) != want {
+			return fmt.Errorf("%s: want %d entries, got %v", name, want, l)
+		}
+	}
+	var ch dim.Expr
+	if blocks {
+		taps := int64(1)
+		for _, b := range c.Ints("block") {
+			if b < 1 || b > 1<<24 || taps > 1<<24 {
+				return fmt.Errorf("blocks of %v", c.Ints("block"))
+			}
+			taps *= b
+		}
+		if len(c.Ints("block")) != r {
+			return fmt.Errorf("blocks of %v, pictures of %d axes", c.Ints("block"), r)
+		}
+		ch = dim.Div(c.Shape(0)[1], dim.Const(taps))
+		if err := c.Guard(dim.Mul(ch, dim.Const(taps)), c.Shape(0)[1], "blocks"); err != nil {
+			return err
+		}
+	} else {
+		ch = c.Late(0, 1, c.Shape(0)[1])
+	}
+	c.Set(0, c.Elem(0), append([]dim.Expr{c.Shape(0)[0], ch}, image...))
+	return nil
+}
+
 func importCol2Im(c *op.Import) ([]*ir.Value, error) {
 	if err := tensors(c, 3, 3); err != nil {
 		return nil, err
 	}
-	image, ok := contents(c.Node, 1)
-	block, known := ints(c.Node, 2)
-	if !ok || !known {
-		return nil, fmt.Errorf("%w: shapes of pictures and blocks that are data", ir.ErrUnsupported)
+	in := []*ir.Value{c.In(0), c.In(1), c.In(2)}
+	l := named()
+	if image, ok := contents(c.Node, 1); ok {
+		l, in[1] = append(l, named("image", image)...), nil
 	}
-	fill := func(name string, n int, v int64) []int64 {
-		l := modelInts(c, name)
-		for len(l) < n {
-			l = append(l[:len(l):len(l)], v)
+	if block, ok := ints(c.Node, 2); ok {
+		l, in[2] = append(l, named("block", block)...), nil
+	}
+	for _, name := range []string{"strides", "dilations", "pads"} {
+		if v := modelInts(c, name); v != nil {
+			l = append(l, named(name, v)...)
 		}
-		return l
 	}
-	l := named("image", image, "block", block, "strides", fill("strides", len(block), 1), "dilations", fill("dilations", len(block), 1), "pads", fill("pads", 2*len(block), 0))
-	return []*ir.Value{c.CallWith("col2im", l, c.In(0))}, c.Err()
+	return []*ir.Value{c.CallWith("col2im", l, in...)}, c.Err()
 }

@@ -297,6 +297,6 @@ func All() []host.Fn {
 		Neg, Abs, Sign, Relu, Not, Sqrt, Recip, Exp, Log, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Asinh, Acosh, Atanh,
 		Erf, Floor, Ceil, Round, Sigmoid, Softplus, Silu, LeakyRelu, HardSigmoid, Gelu, IsNaN, IsInf,
 		Add, Sub, Mul, Div, Min, Max, And, Or, Xor, Shl, Shr, Mod, Pow, Equal, Less, LessEqual, Greater, GreaterEqual,
-		Where, Clip, Cast, Dropout, BitCast,
+		Where, Clip, Cast, Dropout, BitCast, Random,
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // All lists the functions of this package.
 func All() []host.Fn {
-	return []host.Fn{GatherElements, GatherND, ScatterElements, ScatterND, TopK, NonZero, Range, Trilu, Pad, OneHot, CumSum, Compress, NonMaxSuppression, TensorScatter}
+	return []host.Fn{GatherElements, GatherND, ScatterElements, ScatterND, TopK, NonZero, Range, Trilu, Pad, OneHot, CumSum, Compress, NonMaxSuppression, TensorScatter, Unique, ReverseSequence, CumProd}
 }
 
 // mover copies single elements from src to dst, which have one element type.

@@ -96,4 +96,4 @@ func productInt(y, a, b *tensor.Tensor, y0, a0, b0, m, n, k int) {
 }
 
 // All lists the functions of this package.
-func All() []host.Fn { return []host.Fn{MatMul, Attention} }
+func All() []host.Fn { return []host.Fn{MatMul, Attention, LinearAttention, Det} }

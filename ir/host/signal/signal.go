@@ -15,11 +15,18 @@ import (
 func All() []host.Fn { return []host.Fn{DFT, Mel} }
 
 // DFT is the discrete Fourier transform of x [..., n, ..., 1 or 2] along an axis; the last axis is the real and the imaginary part. Attribute
-// length, or operand 1, cuts or pads with zeros. onesided keeps the first half; with inverse it takes that half and gives real numbers.
+// length, or operand 1, cuts or pads with zeros; attribute axis, or operand 2. onesided keeps the first half; with inverse it takes that half and gives real numbers.
 var DFT = host.Fn{Name: "signal.dft", Run: func(c *host.Call) error {
 	x := c.In[0]
 	r := len(x.Shape)
-	axis, err := host.Axis(c.Attrs.Int("axis", -2), r)
+	at := c.Attrs.Int("axis", -2)
+	if len(c.In) > 2 && c.In[2] != nil {
+		if c.In[2].Len() != 1 {
+			return fmt.Errorf("axis of shape %v", c.In[2].Shape)
+		}
+		at = c.In[2].Int(0)
+	}
+	axis, err := host.Axis(at, r)
 	if err != nil {
 		return err
 	}

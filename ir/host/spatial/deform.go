@@ -132,10 +132,15 @@ func (d *deform) sample(base int, y, x float64) float64 {
 }
 
 // Col2Im adds columns x [n, c*product(block), l] into pictures [n, c, image...], each at the place of its block: the inverse of
-// reading blocks by a sliding window. Attributes image, block, strides, dilations, pads.
+// reading blocks by a sliding window. Attributes image and block, or operands 1 and 2; attributes strides, dilations, pads.
 var Col2Im = host.Fn{Name: "spatial.col2im", Run: func(c *host.Call) error {
 	x := c.In[0]
-	image, block := dimensions(c.Attrs.Ints("image")), dimensions(c.Attrs.Ints("block"))
+	image, block := dimensions(c, "image", 1), dimensions(c, "block", 2)
+	for _, e := range image {
+		if e < 0 {
+			return fmt.Errorf("pictures of %v", image)
+		}
+	}
 	r := len(image)
 	taps := 1
 	for _, b := range block {
@@ -205,10 +210,16 @@ func columnAt(t, p int, image, block, steps, stride, dilation, begin []int) (int
 	return at, true
 }
 
-func dimensions(l []int64) []int {
-	out := make([]int, len(l))
-	for i, v := range l {
-		out[i] = int(v)
+// dimensions are an attribute, or else an operand.
+func dimensions(c *host.Call, name string, operand int) []int {
+	var out []int
+	for _, v := range c.Attrs.Ints(name) {
+		out = append(out, int(v))
+	}
+	if _, ok := c.Attrs.Get(name); !ok && operand < len(c.In) && c.In[operand] != nil {
+		for i := range c.In[operand].Len() {
+			out = append(out, int(c.In[operand].Int(i)))
+		}
 	}
 	return out
 }
