@@ -10,8 +10,8 @@ import (
 	"github.com/llmc-go/llmc/formats/testcase"
 )
 
-// models are the folders of testdata that are worth timing: what a model of hundreds of kilobytes does in the
-// time that a large one needs for its first layer says little.
+// models are folders of testdata: the trained ones, and a tiny one of each kind. The tiny ones show what a step costs when
+// there is nothing to compute.
 var models = []string{"mnist-cnn", "squeezenet", "ultraface-rfb320", "silero-vad", "stories260k-lm", "tiny-bert-classify", "tiny-vit", "tiny-gpt2-kv", "tiny-mixtral-moe", "tiny-lstm-text"}
 
 // shapes are those of the inputs of models that have no symbolic form.
