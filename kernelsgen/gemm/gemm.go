@@ -29,6 +29,8 @@ var record = gen.Record{
 		{Name: "csa", Type: "uintptr", Doc: "from a k of A to the next"},
 		{Name: "b", Type: "*float32", Doc: "panel; k advances by 128 bytes"},
 		{Name: "k", Type: "int", Doc: "terms; may be 0"},
+		{Name: "next", Type: "*float32", Doc: "what is fetched into L2 on the way"},
+		{Name: "pace", Type: "uintptr", Doc: "in what is fetched, for 4 terms"},
 		{Name: "c", Type: "*float32", Doc: "result"},
 		{Name: "ldc", Type: "uintptr", Doc: "from a row of C to the next"},
 		{Name: "add", Type: "*float32", Doc: "added to the sums, or nil"},
@@ -174,6 +176,7 @@ func (f family) kernel(a *gen.Asm, m int) {
 	csa := a.LoadInt("csa")
 	B := a.LoadInt("b")
 	K := a.LoadInt("k")
+	next := a.LoadInt("next")
 
 	sums := make([][]reg.VecVirtual, m)
 	for i := range sums {
@@ -215,7 +218,9 @@ func (f family) kernel(a *gen.Asm, m int) {
 	a.Label("loop")
 	for u := range unroll {
 		step(u)
+		a.PREFETCHT1(Mem{Base: next, Disp: 64 * u})
 	}
+	a.ADDQ(a.Arg("pace"), next)
 	a.ADDQ(U32(unroll*panelBytes), B)
 	a.SUBQ(Imm(unroll), K)
 	a.JGE(LabelRef("loop"))

@@ -91,7 +91,7 @@ type Asm struct {
 	arg    reg.Register
 	lanes  operand.Mem
 	powers operand.Mem
-	floats map[int]operand.Mem
+	floats map[float32]operand.Mem
 }
 
 // NewAsm starts dir/file_amd64.s and its stubs; dir is the family's package, and its last element the package's name.
@@ -126,17 +126,19 @@ func (a *Asm) Powers() operand.Mem {
 	return a.powers
 }
 
-// Float is the memory of a small whole number as a float32.
-func (a *Asm) Float(v int) operand.Mem {
+// Float is memory of 16 elements of that value.
+func (a *Asm) Float(v float32) operand.Mem {
 	if m, ok := a.floats[v]; ok {
 		return m
 	}
 	if a.floats == nil {
-		a.floats = map[int]operand.Mem{}
+		a.floats = map[float32]operand.Mem{}
 	}
-	m := a.StaticGlobal(fmt.Sprintf("float%d", v))
+	m := a.StaticGlobal(fmt.Sprintf("float%d", len(a.floats)))
 	a.DataAttributes(attr.RODATA | attr.NOPTR)
-	a.AppendDatum(operand.F32(v))
+	for range 16 {
+		a.AppendDatum(operand.F32(v))
+	}
 	a.floats[v] = m
 	return m
 }

@@ -48,6 +48,9 @@ type Args struct {
 
 	B *float32 // packed, layout p32 of K x N; a part that starts at column n0 (a multiple of Panel) is at B + n0*K
 
+	// Next is nil, or packed columns that the next product reads: they are fetched into L2 on the way. Results do not depend on it.
+	Next *float32
+
 	C   *float32
 	LDC int // from a row of C to the next; columns are contiguous
 
@@ -180,20 +183,30 @@ func (r *Row) block(a *Args, m0, m, k0 int, last bool) {
 		if t.k > 0 { // a pointer past the end of an object is not allowed to exist
 			t.b = at(a.B, (n0&^(Panel-1))*a.K+k0*Panel+n0%Panel)
 		}
+		next := a.Next
+		if n := n0&^(Panel-1) + Panel; n < a.N && t.k > 0 {
+			next = at(a.B, n*a.K+k0*Panel)
+		}
 		t.biasN = nil
 		if first && a.BiasN != nil {
 			t.biasN = at(a.BiasN, n0)
 		}
-		r.column(a, base, m0, m, n0, first)
+		r.column(a, base, next, m0, m, n0, first)
 	}
 }
 
-// column computes rows [m0, m0+m) of the columns of one panel part, in register tiles of equal height.
-func (r *Row) column(a *Args, base *float32, m0, m, n0 int, first bool) {
+// column computes rows [m0, m0+m) of the columns of one panel part, in register tiles of equal height. Together
+// the tiles fetch the panel at next: few rows of A wait for B most of the time, unless it comes while the panel before it is used.
+func (r *Row) column(a *Args, base, next *float32, m0, m, n0 int, first bool) {
 	t := &a.t
 	code := kernels[r.id]
 	tiles := (m + r.MR - 1) / r.MR
 	height, more := m/tiles, m%tiles
+	parts, part := tiles*(Panel/r.NR), n0%Panel/r.NR*tiles
+	t.pace = uintptr(4 * Panel * 4 / parts)
+	if next == nil {
+		t.next, t.pace = t.b, 0
+	}
 	for i, row := 0, 0; i < tiles; i++ {
 		h := height
 		if i < more {
@@ -202,6 +215,9 @@ func (r *Row) column(a *Args, base *float32, m0, m, n0 int, first bool) {
 		t.a = nil
 		if base != nil {
 			t.a = (*float32)(unsafe.Add(unsafe.Pointer(base), uintptr(row)*t.rsa))
+		}
+		if next != nil {
+			t.next = at(next, t.k*Panel/parts*(part+i))
 		}
 		t.c = at(a.C, (m0+row)*a.LDC+n0)
 		t.biasM, t.add = nil, nil

@@ -14,6 +14,7 @@ TEXT ·f32_gemm_m1n16_avx2(SB), $128-8
 	MOVQ   16(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
+	MOVQ   40(AX), DI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ   $0x04, SI
@@ -27,6 +28,7 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
+	PREFETCHT1   (DI)
 	VMOVUPS      128(BX), Y2
 	VMOVUPS      160(BX), Y3
 	PREFETCHT0   4224(BX)
@@ -34,6 +36,7 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
+	PREFETCHT1   64(DI)
 	VMOVUPS      256(BX), Y2
 	VMOVUPS      288(BX), Y3
 	PREFETCHT0   4352(BX)
@@ -41,6 +44,7 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
+	PREFETCHT1   128(DI)
 	VMOVUPS      384(BX), Y2
 	VMOVUPS      416(BX), Y3
 	PREFETCHT0   4480(BX)
@@ -48,6 +52,8 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
+	PREFETCHT1   192(DI)
+	ADDQ         48(AX), DI
 	ADDQ         $0x00000200, BX
 	SUBQ         $0x04, SI
 	JGE          loop
@@ -69,9 +75,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x10
+	CMPQ    104(AX), $0x10
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y2
@@ -80,7 +86,7 @@ sums:
 	VADDPS  Y2, Y1, Y1
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y2
@@ -88,10 +94,10 @@ whole_biasM:
 	VADDPS       Y2, Y1, Y1
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(CX), Y2
@@ -99,19 +105,19 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Y2
-	VBROADCASTSS 108(AX), Y3
+	VBROADCASTSS 120(AX), Y2
+	VBROADCASTSS 124(AX), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -119,10 +125,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Y2
+	VPBROADCASTD 104(AX), Y2
 	VPCMPGTD     lane<>+0(SB), Y2, Y3
 	VPCMPGTD     lane<>+32(SB), Y2, Y2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y3, Y4
@@ -131,7 +137,7 @@ masked:
 	VADDPS       Y4, Y1, Y1
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y4
@@ -139,10 +145,10 @@ part_biasM:
 	VADDPS       Y4, Y1, Y1
 
 part_add:
-	MOVQ       56(AX), CX
+	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       64(AX), DX
+	MOVQ       80(AX), DX
 	VMASKMOVPS (CX), Y3, Y4
 	VADDPS     Y4, Y0, Y0
 	VMASKMOVPS 32(CX), Y2, Y4
@@ -150,19 +156,19 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Y4
-	VBROADCASTSS 108(AX), Y5
+	VBROADCASTSS 120(AX), Y4
+	VBROADCASTSS 124(AX), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
 	VMINPS       Y1, Y5, Y1
 
 part_store:
-	MOVQ       40(AX), CX
-	MOVQ       48(AX), AX
+	MOVQ       56(AX), CX
+	MOVQ       64(AX), AX
 	VMASKMOVPS Y0, Y3, (CX)
 	VMASKMOVPS Y1, Y2, 32(CX)
 	ADDQ       AX, CX
@@ -213,6 +219,7 @@ TEXT ·f32_gemm_m2n16_avx2(SB), $128-8
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
 	MOVQ   32(AX), DI
+	MOVQ   40(AX), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -231,6 +238,7 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
+	PREFETCHT1   (R8)
 	VMOVUPS      128(SI), Y4
 	VMOVUPS      160(SI), Y5
 	PREFETCHT0   4224(SI)
@@ -241,6 +249,7 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
+	PREFETCHT1   64(R8)
 	VMOVUPS      256(SI), Y4
 	VMOVUPS      288(SI), Y5
 	PREFETCHT0   4352(SI)
@@ -251,6 +260,7 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
+	PREFETCHT1   128(R8)
 	VMOVUPS      384(SI), Y4
 	VMOVUPS      416(SI), Y5
 	PREFETCHT0   4480(SI)
@@ -261,6 +271,8 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
+	PREFETCHT1   192(R8)
+	ADDQ         48(AX), R8
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x04, DI
 	JGE          loop
@@ -285,9 +297,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x10
+	CMPQ    104(AX), $0x10
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y4
@@ -298,7 +310,7 @@ sums:
 	VADDPS  Y4, Y3, Y3
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y4
@@ -309,10 +321,10 @@ whole_biasM:
 	VADDPS       Y4, Y3, Y3
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS 32(CX), Y4
@@ -325,11 +337,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Y4
-	VBROADCASTSS 108(AX), Y5
+	VBROADCASTSS 120(AX), Y4
+	VBROADCASTSS 124(AX), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
@@ -340,8 +352,8 @@ whole_clamp:
 	VMINPS       Y3, Y5, Y3
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -352,10 +364,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Y4
+	VPBROADCASTD 104(AX), Y4
 	VPCMPGTD     lane<>+0(SB), Y4, Y5
 	VPCMPGTD     lane<>+32(SB), Y4, Y4
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y5, Y6
@@ -366,7 +378,7 @@ masked:
 	VADDPS       Y6, Y3, Y3
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y6
@@ -377,10 +389,10 @@ part_biasM:
 	VADDPS       Y6, Y3, Y3
 
 part_add:
-	MOVQ       56(AX), CX
+	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       64(AX), DX
+	MOVQ       80(AX), DX
 	VMASKMOVPS (CX), Y5, Y6
 	VADDPS     Y6, Y0, Y0
 	VMASKMOVPS 32(CX), Y4, Y6
@@ -393,11 +405,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Y6
-	VBROADCASTSS 108(AX), Y7
+	VBROADCASTSS 120(AX), Y6
+	VBROADCASTSS 124(AX), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -408,8 +420,8 @@ part_clamp:
 	VMINPS       Y3, Y7, Y3
 
 part_store:
-	MOVQ       40(AX), CX
-	MOVQ       48(AX), AX
+	MOVQ       56(AX), CX
+	MOVQ       64(AX), AX
 	VMASKMOVPS Y0, Y5, (CX)
 	VMASKMOVPS Y1, Y4, 32(CX)
 	ADDQ       AX, CX
@@ -429,6 +441,7 @@ TEXT ·f32_gemm_m3n16_avx2(SB), $128-8
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
 	MOVQ   32(AX), DI
+	MOVQ   40(AX), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -452,6 +465,7 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
+	PREFETCHT1   (R8)
 	VMOVUPS      128(SI), Y6
 	VMOVUPS      160(SI), Y7
 	PREFETCHT0   4224(SI)
@@ -465,6 +479,7 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
+	PREFETCHT1   64(R8)
 	VMOVUPS      256(SI), Y6
 	VMOVUPS      288(SI), Y7
 	PREFETCHT0   4352(SI)
@@ -478,6 +493,7 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
+	PREFETCHT1   128(R8)
 	VMOVUPS      384(SI), Y6
 	VMOVUPS      416(SI), Y7
 	PREFETCHT0   4480(SI)
@@ -491,6 +507,8 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
+	PREFETCHT1   192(R8)
+	ADDQ         48(AX), R8
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x04, DI
 	JGE          loop
@@ -518,9 +536,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x10
+	CMPQ    104(AX), $0x10
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y6
@@ -533,7 +551,7 @@ sums:
 	VADDPS  Y6, Y5, Y5
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y6
@@ -547,10 +565,10 @@ whole_biasM:
 	VADDPS       Y6, Y5, Y5
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Y6
 	VADDPS  Y6, Y0, Y0
 	VMOVUPS 32(CX), Y6
@@ -568,11 +586,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Y6
-	VBROADCASTSS 108(AX), Y7
+	VBROADCASTSS 120(AX), Y6
+	VBROADCASTSS 124(AX), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -587,8 +605,8 @@ whole_clamp:
 	VMINPS       Y5, Y7, Y5
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -602,10 +620,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Y6
+	VPBROADCASTD 104(AX), Y6
 	VPCMPGTD     lane<>+0(SB), Y6, Y7
 	VPCMPGTD     lane<>+32(SB), Y6, Y6
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y7, Y8
@@ -618,7 +636,7 @@ masked:
 	VADDPS       Y8, Y5, Y5
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y8
@@ -632,10 +650,10 @@ part_biasM:
 	VADDPS       Y8, Y5, Y5
 
 part_add:
-	MOVQ       56(AX), CX
+	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       64(AX), DX
+	MOVQ       80(AX), DX
 	VMASKMOVPS (CX), Y7, Y8
 	VADDPS     Y8, Y0, Y0
 	VMASKMOVPS 32(CX), Y6, Y8
@@ -653,11 +671,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Y8
-	VBROADCASTSS 108(AX), Y9
+	VBROADCASTSS 120(AX), Y8
+	VBROADCASTSS 124(AX), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -672,8 +690,8 @@ part_clamp:
 	VMINPS       Y5, Y9, Y5
 
 part_store:
-	MOVQ       40(AX), CX
-	MOVQ       48(AX), AX
+	MOVQ       56(AX), CX
+	MOVQ       64(AX), AX
 	VMASKMOVPS Y0, Y7, (CX)
 	VMASKMOVPS Y1, Y6, 32(CX)
 	ADDQ       AX, CX
@@ -696,6 +714,7 @@ TEXT ·f32_gemm_m4n16_avx2(SB), $128-8
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), R8
+	MOVQ   40(AX), R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -724,6 +743,7 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
+	PREFETCHT1   (R9)
 	VMOVUPS      128(DI), Y8
 	VMOVUPS      160(DI), Y9
 	PREFETCHT0   4224(DI)
@@ -740,6 +760,7 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(DI), Y8
 	VMOVUPS      288(DI), Y9
 	PREFETCHT0   4352(DI)
@@ -756,6 +777,7 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(DI), Y8
 	VMOVUPS      416(DI), Y9
 	PREFETCHT0   4480(DI)
@@ -772,6 +794,8 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
+	PREFETCHT1   192(R9)
+	ADDQ         48(AX), R9
 	ADDQ         $0x00000200, DI
 	SUBQ         $0x04, R8
 	JGE          loop
@@ -802,9 +826,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x10
+	CMPQ    104(AX), $0x10
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y8
@@ -819,7 +843,7 @@ sums:
 	VADDPS  Y8, Y7, Y7
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y8
@@ -836,10 +860,10 @@ whole_biasM:
 	VADDPS       Y8, Y7, Y7
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Y8
 	VADDPS  Y8, Y0, Y0
 	VMOVUPS 32(CX), Y8
@@ -862,11 +886,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Y8
-	VBROADCASTSS 108(AX), Y9
+	VBROADCASTSS 120(AX), Y8
+	VBROADCASTSS 124(AX), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -885,8 +909,8 @@ whole_clamp:
 	VMINPS       Y7, Y9, Y7
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -903,10 +927,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Y8
+	VPBROADCASTD 104(AX), Y8
 	VPCMPGTD     lane<>+0(SB), Y8, Y9
 	VPCMPGTD     lane<>+32(SB), Y8, Y8
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y9, Y10
@@ -921,7 +945,7 @@ masked:
 	VADDPS       Y10, Y7, Y7
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y10
@@ -938,10 +962,10 @@ part_biasM:
 	VADDPS       Y10, Y7, Y7
 
 part_add:
-	MOVQ       56(AX), CX
+	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       64(AX), DX
+	MOVQ       80(AX), DX
 	VMASKMOVPS (CX), Y9, Y10
 	VADDPS     Y10, Y0, Y0
 	VMASKMOVPS 32(CX), Y8, Y10
@@ -964,11 +988,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Y10
-	VBROADCASTSS 108(AX), Y11
+	VBROADCASTSS 120(AX), Y10
+	VBROADCASTSS 124(AX), Y11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMAXPS       Y1, Y10, Y1
@@ -987,8 +1011,8 @@ part_clamp:
 	VMINPS       Y7, Y11, Y7
 
 part_store:
-	MOVQ       40(AX), CX
-	MOVQ       48(AX), AX
+	MOVQ       56(AX), CX
+	MOVQ       64(AX), AX
 	VMASKMOVPS Y0, Y9, (CX)
 	VMASKMOVPS Y1, Y8, 32(CX)
 	ADDQ       AX, CX
@@ -1014,6 +1038,7 @@ TEXT ·f32_gemm_m5n16_avx2(SB), $128-8
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), R8
+	MOVQ   40(AX), R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1047,6 +1072,7 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
+	PREFETCHT1   (R9)
 	VMOVUPS      128(DI), Y10
 	VMOVUPS      160(DI), Y11
 	PREFETCHT0   4224(DI)
@@ -1066,6 +1092,7 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(DI), Y10
 	VMOVUPS      288(DI), Y11
 	PREFETCHT0   4352(DI)
@@ -1085,6 +1112,7 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(DI), Y10
 	VMOVUPS      416(DI), Y11
 	PREFETCHT0   4480(DI)
@@ -1104,6 +1132,8 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
+	PREFETCHT1   192(R9)
+	ADDQ         48(AX), R9
 	ADDQ         $0x00000200, DI
 	SUBQ         $0x04, R8
 	JGE          loop
@@ -1137,9 +1167,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x10
+	CMPQ    104(AX), $0x10
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y10
@@ -1156,7 +1186,7 @@ sums:
 	VADDPS  Y10, Y9, Y9
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y10
@@ -1176,10 +1206,10 @@ whole_biasM:
 	VADDPS       Y10, Y9, Y9
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Y10
 	VADDPS  Y10, Y0, Y0
 	VMOVUPS 32(CX), Y10
@@ -1207,11 +1237,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Y10
-	VBROADCASTSS 108(AX), Y11
+	VBROADCASTSS 120(AX), Y10
+	VBROADCASTSS 124(AX), Y11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMAXPS       Y1, Y10, Y1
@@ -1234,8 +1264,8 @@ whole_clamp:
 	VMINPS       Y9, Y11, Y9
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -1255,10 +1285,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Y10
+	VPBROADCASTD 104(AX), Y10
 	VPCMPGTD     lane<>+0(SB), Y10, Y11
 	VPCMPGTD     lane<>+32(SB), Y10, Y10
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y11, Y12
@@ -1275,7 +1305,7 @@ masked:
 	VADDPS       Y12, Y9, Y9
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y12
@@ -1295,10 +1325,10 @@ part_biasM:
 	VADDPS       Y12, Y9, Y9
 
 part_add:
-	MOVQ       56(AX), CX
+	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       64(AX), DX
+	MOVQ       80(AX), DX
 	VMASKMOVPS (CX), Y11, Y12
 	VADDPS     Y12, Y0, Y0
 	VMASKMOVPS 32(CX), Y10, Y12
@@ -1326,11 +1356,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Y12
-	VBROADCASTSS 108(AX), Y13
+	VBROADCASTSS 120(AX), Y12
+	VBROADCASTSS 124(AX), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1353,8 +1383,8 @@ part_clamp:
 	VMINPS       Y9, Y13, Y9
 
 part_store:
-	MOVQ       40(AX), CX
-	MOVQ       48(AX), AX
+	MOVQ       56(AX), CX
+	MOVQ       64(AX), AX
 	VMASKMOVPS Y0, Y11, (CX)
 	VMASKMOVPS Y1, Y10, 32(CX)
 	ADDQ       AX, CX
@@ -1385,6 +1415,7 @@ TEXT ·f32_gemm_m6n16_avx2(SB), $128-8
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
 	MOVQ   32(AX), R9
+	MOVQ   40(AX), R10
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1424,6 +1455,7 @@ loop:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R8), Y12
 	VMOVUPS      160(R8), Y13
 	PREFETCHT0   4224(R8)
@@ -1447,6 +1479,7 @@ loop:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R8), Y12
 	VMOVUPS      288(R8), Y13
 	PREFETCHT0   4352(R8)
@@ -1470,6 +1503,7 @@ loop:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R8), Y12
 	VMOVUPS      416(R8), Y13
 	PREFETCHT0   4480(R8)
@@ -1493,6 +1527,8 @@ loop:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   192(R10)
+	ADDQ         48(AX), R10
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R9
 	JGE          loop
@@ -1530,9 +1566,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x10
+	CMPQ    104(AX), $0x10
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y12
@@ -1551,7 +1587,7 @@ sums:
 	VADDPS  Y12, Y11, Y11
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y12
@@ -1574,10 +1610,10 @@ whole_biasM:
 	VADDPS       Y12, Y11, Y11
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Y12
 	VADDPS  Y12, Y0, Y0
 	VMOVUPS 32(CX), Y12
@@ -1610,11 +1646,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Y12
-	VBROADCASTSS 108(AX), Y13
+	VBROADCASTSS 120(AX), Y12
+	VBROADCASTSS 124(AX), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1641,8 +1677,8 @@ whole_clamp:
 	VMINPS       Y11, Y13, Y11
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -1665,10 +1701,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Y12
+	VPBROADCASTD 104(AX), Y12
 	VPCMPGTD     lane<>+0(SB), Y12, Y13
 	VPCMPGTD     lane<>+32(SB), Y12, Y12
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y13, Y14
@@ -1687,7 +1723,7 @@ masked:
 	VADDPS       Y14, Y11, Y11
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y14
@@ -1710,10 +1746,10 @@ part_biasM:
 	VADDPS       Y14, Y11, Y11
 
 part_add:
-	MOVQ       56(AX), CX
+	MOVQ       72(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       64(AX), DX
+	MOVQ       80(AX), DX
 	VMASKMOVPS (CX), Y13, Y14
 	VADDPS     Y14, Y0, Y0
 	VMASKMOVPS 32(CX), Y12, Y14
@@ -1746,11 +1782,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Y14
-	VBROADCASTSS 108(AX), Y15
+	VBROADCASTSS 120(AX), Y14
+	VBROADCASTSS 124(AX), Y15
 	VMAXPS       Y0, Y14, Y0
 	VMINPS       Y0, Y15, Y0
 	VMAXPS       Y1, Y14, Y1
@@ -1777,8 +1813,8 @@ part_clamp:
 	VMINPS       Y11, Y15, Y11
 
 part_store:
-	MOVQ       40(AX), CX
-	MOVQ       48(AX), AX
+	MOVQ       56(AX), CX
+	MOVQ       64(AX), AX
 	VMASKMOVPS Y0, Y13, (CX)
 	VMASKMOVPS Y1, Y12, 32(CX)
 	ADDQ       AX, CX

@@ -14,6 +14,7 @@ TEXT ·f32_gemm_m1n32_avx512(SB), $128-8
 	MOVQ   16(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
+	MOVQ   40(AX), DI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	SUBQ   $0x04, SI
@@ -28,6 +29,7 @@ loop:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
+	PREFETCHT1   (DI)
 	VMOVUPS      128(BX), Z2
 	VMOVUPS      192(BX), Z3
 	PREFETCHT0   4224(BX)
@@ -36,6 +38,7 @@ loop:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
+	PREFETCHT1   64(DI)
 	VMOVUPS      256(BX), Z2
 	VMOVUPS      320(BX), Z3
 	PREFETCHT0   4352(BX)
@@ -44,6 +47,7 @@ loop:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
+	PREFETCHT1   128(DI)
 	VMOVUPS      384(BX), Z2
 	VMOVUPS      448(BX), Z3
 	PREFETCHT0   4480(BX)
@@ -52,6 +56,8 @@ loop:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
+	PREFETCHT1   192(DI)
+	ADDQ         48(AX), DI
 	ADDQ         $0x00000200, BX
 	SUBQ         $0x04, SI
 	JGE          loop
@@ -74,9 +80,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z2
@@ -85,7 +91,7 @@ sums:
 	VADDPS  Z2, Z1, Z1
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z2
@@ -93,10 +99,10 @@ whole_biasM:
 	VADDPS       Z2, Z1, Z1
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z2
 	VADDPS  Z2, Z0, Z0
 	VMOVUPS 64(CX), Z2
@@ -104,19 +110,19 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z2
-	VBROADCASTSS 108(AX), Z3
+	VBROADCASTSS 120(AX), Z2
+	VBROADCASTSS 124(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -124,10 +130,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z2
+	VPBROADCASTD 104(AX), Z2
 	VPCMPGTD     lane<>+0(SB), Z2, K1
 	VPCMPGTD     lane<>+64(SB), Z2, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z2
@@ -136,7 +142,7 @@ masked:
 	VADDPS       Z2, Z1, Z1
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z2
@@ -144,10 +150,10 @@ part_biasM:
 	VADDPS       Z2, Z1, Z1
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z2
 	VADDPS    Z2, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z2
@@ -155,19 +161,19 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z2
-	VBROADCASTSS 108(AX), Z3
+	VBROADCASTSS 120(AX), Z2
+	VBROADCASTSS 124(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -218,6 +224,7 @@ TEXT ·f32_gemm_m2n32_avx512(SB), $128-8
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
 	MOVQ   32(AX), DI
+	MOVQ   40(AX), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -237,6 +244,7 @@ loop:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
+	PREFETCHT1   (R8)
 	VMOVUPS      128(SI), Z4
 	VMOVUPS      192(SI), Z5
 	PREFETCHT0   4224(SI)
@@ -248,6 +256,7 @@ loop:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
+	PREFETCHT1   64(R8)
 	VMOVUPS      256(SI), Z4
 	VMOVUPS      320(SI), Z5
 	PREFETCHT0   4352(SI)
@@ -259,6 +268,7 @@ loop:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
+	PREFETCHT1   128(R8)
 	VMOVUPS      384(SI), Z4
 	VMOVUPS      448(SI), Z5
 	PREFETCHT0   4480(SI)
@@ -270,6 +280,8 @@ loop:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
+	PREFETCHT1   192(R8)
+	ADDQ         48(AX), R8
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x04, DI
 	JGE          loop
@@ -295,9 +307,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z4
@@ -308,7 +320,7 @@ sums:
 	VADDPS  Z4, Z3, Z3
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z4
@@ -319,10 +331,10 @@ whole_biasM:
 	VADDPS       Z4, Z3, Z3
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(CX), Z4
@@ -335,11 +347,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z4
-	VBROADCASTSS 108(AX), Z5
+	VBROADCASTSS 120(AX), Z4
+	VBROADCASTSS 124(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -350,8 +362,8 @@ whole_clamp:
 	VMINPS       Z3, Z5, Z3
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -362,10 +374,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z4
+	VPBROADCASTD 104(AX), Z4
 	VPCMPGTD     lane<>+0(SB), Z4, K1
 	VPCMPGTD     lane<>+64(SB), Z4, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z4
@@ -376,7 +388,7 @@ masked:
 	VADDPS       Z4, Z3, Z3
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z4
@@ -387,10 +399,10 @@ part_biasM:
 	VADDPS       Z4, Z3, Z3
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z4
 	VADDPS    Z4, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z4
@@ -403,11 +415,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z4
-	VBROADCASTSS 108(AX), Z5
+	VBROADCASTSS 120(AX), Z4
+	VBROADCASTSS 124(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -418,8 +430,8 @@ part_clamp:
 	VMINPS       Z3, Z5, Z3
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -439,6 +451,7 @@ TEXT ·f32_gemm_m3n32_avx512(SB), $128-8
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
 	MOVQ   32(AX), DI
+	MOVQ   40(AX), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -463,6 +476,7 @@ loop:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
+	PREFETCHT1   (R8)
 	VMOVUPS      128(SI), Z6
 	VMOVUPS      192(SI), Z7
 	PREFETCHT0   4224(SI)
@@ -477,6 +491,7 @@ loop:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
+	PREFETCHT1   64(R8)
 	VMOVUPS      256(SI), Z6
 	VMOVUPS      320(SI), Z7
 	PREFETCHT0   4352(SI)
@@ -491,6 +506,7 @@ loop:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
+	PREFETCHT1   128(R8)
 	VMOVUPS      384(SI), Z6
 	VMOVUPS      448(SI), Z7
 	PREFETCHT0   4480(SI)
@@ -505,6 +521,8 @@ loop:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
+	PREFETCHT1   192(R8)
+	ADDQ         48(AX), R8
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x04, DI
 	JGE          loop
@@ -533,9 +551,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z6
@@ -548,7 +566,7 @@ sums:
 	VADDPS  Z6, Z5, Z5
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z6
@@ -562,10 +580,10 @@ whole_biasM:
 	VADDPS       Z6, Z5, Z5
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z6
 	VADDPS  Z6, Z0, Z0
 	VMOVUPS 64(CX), Z6
@@ -583,11 +601,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z6
-	VBROADCASTSS 108(AX), Z7
+	VBROADCASTSS 120(AX), Z6
+	VBROADCASTSS 124(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -602,8 +620,8 @@ whole_clamp:
 	VMINPS       Z5, Z7, Z5
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -617,10 +635,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z6
+	VPBROADCASTD 104(AX), Z6
 	VPCMPGTD     lane<>+0(SB), Z6, K1
 	VPCMPGTD     lane<>+64(SB), Z6, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z6
@@ -633,7 +651,7 @@ masked:
 	VADDPS       Z6, Z5, Z5
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z6
@@ -647,10 +665,10 @@ part_biasM:
 	VADDPS       Z6, Z5, Z5
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z6
 	VADDPS    Z6, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z6
@@ -668,11 +686,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z6
-	VBROADCASTSS 108(AX), Z7
+	VBROADCASTSS 120(AX), Z6
+	VBROADCASTSS 124(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -687,8 +705,8 @@ part_clamp:
 	VMINPS       Z5, Z7, Z5
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -711,6 +729,7 @@ TEXT ·f32_gemm_m4n32_avx512(SB), $128-8
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), R8
+	MOVQ   40(AX), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -740,6 +759,7 @@ loop:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
+	PREFETCHT1   (R9)
 	VMOVUPS      128(DI), Z8
 	VMOVUPS      192(DI), Z9
 	PREFETCHT0   4224(DI)
@@ -757,6 +777,7 @@ loop:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(DI), Z8
 	VMOVUPS      320(DI), Z9
 	PREFETCHT0   4352(DI)
@@ -774,6 +795,7 @@ loop:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(DI), Z8
 	VMOVUPS      448(DI), Z9
 	PREFETCHT0   4480(DI)
@@ -791,6 +813,8 @@ loop:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
+	PREFETCHT1   192(R9)
+	ADDQ         48(AX), R9
 	ADDQ         $0x00000200, DI
 	SUBQ         $0x04, R8
 	JGE          loop
@@ -822,9 +846,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z8
@@ -839,7 +863,7 @@ sums:
 	VADDPS  Z8, Z7, Z7
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z8
@@ -856,10 +880,10 @@ whole_biasM:
 	VADDPS       Z8, Z7, Z7
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z8
 	VADDPS  Z8, Z0, Z0
 	VMOVUPS 64(CX), Z8
@@ -882,11 +906,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z8
-	VBROADCASTSS 108(AX), Z9
+	VBROADCASTSS 120(AX), Z8
+	VBROADCASTSS 124(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -905,8 +929,8 @@ whole_clamp:
 	VMINPS       Z7, Z9, Z7
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -923,10 +947,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z8
+	VPBROADCASTD 104(AX), Z8
 	VPCMPGTD     lane<>+0(SB), Z8, K1
 	VPCMPGTD     lane<>+64(SB), Z8, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z8
@@ -941,7 +965,7 @@ masked:
 	VADDPS       Z8, Z7, Z7
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z8
@@ -958,10 +982,10 @@ part_biasM:
 	VADDPS       Z8, Z7, Z7
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z8
 	VADDPS    Z8, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z8
@@ -984,11 +1008,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z8
-	VBROADCASTSS 108(AX), Z9
+	VBROADCASTSS 120(AX), Z8
+	VBROADCASTSS 124(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -1007,8 +1031,8 @@ part_clamp:
 	VMINPS       Z7, Z9, Z7
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -1034,6 +1058,7 @@ TEXT ·f32_gemm_m5n32_avx512(SB), $128-8
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), R8
+	MOVQ   40(AX), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1068,6 +1093,7 @@ loop:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
+	PREFETCHT1   (R9)
 	VMOVUPS      128(DI), Z10
 	VMOVUPS      192(DI), Z11
 	PREFETCHT0   4224(DI)
@@ -1088,6 +1114,7 @@ loop:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(DI), Z10
 	VMOVUPS      320(DI), Z11
 	PREFETCHT0   4352(DI)
@@ -1108,6 +1135,7 @@ loop:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(DI), Z10
 	VMOVUPS      448(DI), Z11
 	PREFETCHT0   4480(DI)
@@ -1128,6 +1156,8 @@ loop:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
+	PREFETCHT1   192(R9)
+	ADDQ         48(AX), R9
 	ADDQ         $0x00000200, DI
 	SUBQ         $0x04, R8
 	JGE          loop
@@ -1162,9 +1192,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z10
@@ -1181,7 +1211,7 @@ sums:
 	VADDPS  Z10, Z9, Z9
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z10
@@ -1201,10 +1231,10 @@ whole_biasM:
 	VADDPS       Z10, Z9, Z9
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z10
 	VADDPS  Z10, Z0, Z0
 	VMOVUPS 64(CX), Z10
@@ -1232,11 +1262,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z10
-	VBROADCASTSS 108(AX), Z11
+	VBROADCASTSS 120(AX), Z10
+	VBROADCASTSS 124(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -1259,8 +1289,8 @@ whole_clamp:
 	VMINPS       Z9, Z11, Z9
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -1280,10 +1310,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z10
+	VPBROADCASTD 104(AX), Z10
 	VPCMPGTD     lane<>+0(SB), Z10, K1
 	VPCMPGTD     lane<>+64(SB), Z10, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z10
@@ -1300,7 +1330,7 @@ masked:
 	VADDPS       Z10, Z9, Z9
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z10
@@ -1320,10 +1350,10 @@ part_biasM:
 	VADDPS       Z10, Z9, Z9
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z10
 	VADDPS    Z10, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z10
@@ -1351,11 +1381,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z10
-	VBROADCASTSS 108(AX), Z11
+	VBROADCASTSS 120(AX), Z10
+	VBROADCASTSS 124(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -1378,8 +1408,8 @@ part_clamp:
 	VMINPS       Z9, Z11, Z9
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -1410,6 +1440,7 @@ TEXT ·f32_gemm_m6n32_avx512(SB), $128-8
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
 	MOVQ   32(AX), R9
+	MOVQ   40(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1450,6 +1481,7 @@ loop:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R8), Z12
 	VMOVUPS      192(R8), Z13
 	PREFETCHT0   4224(R8)
@@ -1474,6 +1506,7 @@ loop:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R8), Z12
 	VMOVUPS      320(R8), Z13
 	PREFETCHT0   4352(R8)
@@ -1498,6 +1531,7 @@ loop:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R8), Z12
 	VMOVUPS      448(R8), Z13
 	PREFETCHT0   4480(R8)
@@ -1522,6 +1556,8 @@ loop:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   192(R10)
+	ADDQ         48(AX), R10
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R9
 	JGE          loop
@@ -1560,9 +1596,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z12
@@ -1581,7 +1617,7 @@ sums:
 	VADDPS  Z12, Z11, Z11
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z12
@@ -1604,10 +1640,10 @@ whole_biasM:
 	VADDPS       Z12, Z11, Z11
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z12
 	VADDPS  Z12, Z0, Z0
 	VMOVUPS 64(CX), Z12
@@ -1640,11 +1676,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z12
-	VBROADCASTSS 108(AX), Z13
+	VBROADCASTSS 120(AX), Z12
+	VBROADCASTSS 124(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -1671,8 +1707,8 @@ whole_clamp:
 	VMINPS       Z11, Z13, Z11
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -1695,10 +1731,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z12
+	VPBROADCASTD 104(AX), Z12
 	VPCMPGTD     lane<>+0(SB), Z12, K1
 	VPCMPGTD     lane<>+64(SB), Z12, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z12
@@ -1717,7 +1753,7 @@ masked:
 	VADDPS       Z12, Z11, Z11
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z12
@@ -1740,10 +1776,10 @@ part_biasM:
 	VADDPS       Z12, Z11, Z11
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z12
 	VADDPS    Z12, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z12
@@ -1776,11 +1812,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z12
-	VBROADCASTSS 108(AX), Z13
+	VBROADCASTSS 120(AX), Z12
+	VBROADCASTSS 124(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -1807,8 +1843,8 @@ part_clamp:
 	VMINPS       Z11, Z13, Z11
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -1842,6 +1878,7 @@ TEXT ·f32_gemm_m7n32_avx512(SB), $128-8
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
 	MOVQ   32(AX), R9
+	MOVQ   40(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1887,6 +1924,7 @@ loop:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R8), Z14
 	VMOVUPS      192(R8), Z15
 	PREFETCHT0   4224(R8)
@@ -1914,6 +1952,7 @@ loop:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R8), Z14
 	VMOVUPS      320(R8), Z15
 	PREFETCHT0   4352(R8)
@@ -1941,6 +1980,7 @@ loop:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R8), Z14
 	VMOVUPS      448(R8), Z15
 	PREFETCHT0   4480(R8)
@@ -1968,6 +2008,8 @@ loop:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   192(R10)
+	ADDQ         48(AX), R10
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R9
 	JGE          loop
@@ -2009,9 +2051,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z14
@@ -2032,7 +2074,7 @@ sums:
 	VADDPS  Z14, Z13, Z13
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z14
@@ -2058,10 +2100,10 @@ whole_biasM:
 	VADDPS       Z14, Z13, Z13
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z14
 	VADDPS  Z14, Z0, Z0
 	VMOVUPS 64(CX), Z14
@@ -2099,11 +2141,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z14
-	VBROADCASTSS 108(AX), Z15
+	VBROADCASTSS 120(AX), Z14
+	VBROADCASTSS 124(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -2134,8 +2176,8 @@ whole_clamp:
 	VMINPS       Z13, Z15, Z13
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -2161,10 +2203,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z14
+	VPBROADCASTD 104(AX), Z14
 	VPCMPGTD     lane<>+0(SB), Z14, K1
 	VPCMPGTD     lane<>+64(SB), Z14, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z14
@@ -2185,7 +2227,7 @@ masked:
 	VADDPS       Z14, Z13, Z13
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z14
@@ -2211,10 +2253,10 @@ part_biasM:
 	VADDPS       Z14, Z13, Z13
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z14
 	VADDPS    Z14, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z14
@@ -2252,11 +2294,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z14
-	VBROADCASTSS 108(AX), Z15
+	VBROADCASTSS 120(AX), Z14
+	VBROADCASTSS 124(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -2287,8 +2329,8 @@ part_clamp:
 	VMINPS       Z13, Z15, Z13
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -2325,6 +2367,7 @@ TEXT ·f32_gemm_m8n32_avx512(SB), $128-8
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
 	MOVQ   32(AX), R9
+	MOVQ   40(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2375,6 +2418,7 @@ loop:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R8), Z16
 	VMOVUPS      192(R8), Z17
 	PREFETCHT0   4224(R8)
@@ -2405,6 +2449,7 @@ loop:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R8), Z16
 	VMOVUPS      320(R8), Z17
 	PREFETCHT0   4352(R8)
@@ -2435,6 +2480,7 @@ loop:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R8), Z16
 	VMOVUPS      448(R8), Z17
 	PREFETCHT0   4480(R8)
@@ -2465,6 +2511,8 @@ loop:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   192(R10)
+	ADDQ         48(AX), R10
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R9
 	JGE          loop
@@ -2509,9 +2557,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z16
@@ -2534,7 +2582,7 @@ sums:
 	VADDPS  Z16, Z15, Z15
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z16
@@ -2563,10 +2611,10 @@ whole_biasM:
 	VADDPS       Z16, Z15, Z15
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z16
 	VADDPS  Z16, Z0, Z0
 	VMOVUPS 64(CX), Z16
@@ -2609,11 +2657,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z16
-	VBROADCASTSS 108(AX), Z17
+	VBROADCASTSS 120(AX), Z16
+	VBROADCASTSS 124(AX), Z17
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z17, Z0
 	VMAXPS       Z1, Z16, Z1
@@ -2648,8 +2696,8 @@ whole_clamp:
 	VMINPS       Z15, Z17, Z15
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -2678,10 +2726,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z16
+	VPBROADCASTD 104(AX), Z16
 	VPCMPGTD     lane<>+0(SB), Z16, K1
 	VPCMPGTD     lane<>+64(SB), Z16, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z16
@@ -2704,7 +2752,7 @@ masked:
 	VADDPS       Z16, Z15, Z15
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z16
@@ -2733,10 +2781,10 @@ part_biasM:
 	VADDPS       Z16, Z15, Z15
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z16
 	VADDPS    Z16, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z16
@@ -2779,11 +2827,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z16
-	VBROADCASTSS 108(AX), Z17
+	VBROADCASTSS 120(AX), Z16
+	VBROADCASTSS 124(AX), Z17
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z17, Z0
 	VMAXPS       Z1, Z16, Z1
@@ -2818,8 +2866,8 @@ part_clamp:
 	VMINPS       Z15, Z17, Z15
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -2859,6 +2907,7 @@ TEXT ·f32_gemm_m9n32_avx512(SB), $128-8
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
 	MOVQ   32(AX), R9
+	MOVQ   40(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2914,6 +2963,7 @@ loop:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R8), Z18
 	VMOVUPS      192(R8), Z19
 	PREFETCHT0   1152(R8)
@@ -2947,6 +2997,7 @@ loop:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R8), Z18
 	VMOVUPS      320(R8), Z19
 	PREFETCHT0   1280(R8)
@@ -2980,6 +3031,7 @@ loop:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R8), Z18
 	VMOVUPS      448(R8), Z19
 	PREFETCHT0   1408(R8)
@@ -3013,6 +3065,8 @@ loop:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   192(R10)
+	ADDQ         48(AX), R10
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R9
 	JGE          loop
@@ -3060,9 +3114,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z18
@@ -3087,7 +3141,7 @@ sums:
 	VADDPS  Z18, Z17, Z17
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z18
@@ -3119,10 +3173,10 @@ whole_biasM:
 	VADDPS       Z18, Z17, Z17
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z18
 	VADDPS  Z18, Z0, Z0
 	VMOVUPS 64(CX), Z18
@@ -3170,11 +3224,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z18
-	VBROADCASTSS 108(AX), Z19
+	VBROADCASTSS 120(AX), Z18
+	VBROADCASTSS 124(AX), Z19
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z19, Z0
 	VMAXPS       Z1, Z18, Z1
@@ -3213,8 +3267,8 @@ whole_clamp:
 	VMINPS       Z17, Z19, Z17
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -3246,10 +3300,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z18
+	VPBROADCASTD 104(AX), Z18
 	VPCMPGTD     lane<>+0(SB), Z18, K1
 	VPCMPGTD     lane<>+64(SB), Z18, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z18
@@ -3274,7 +3328,7 @@ masked:
 	VADDPS       Z18, Z17, Z17
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z18
@@ -3306,10 +3360,10 @@ part_biasM:
 	VADDPS       Z18, Z17, Z17
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z18
 	VADDPS    Z18, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z18
@@ -3357,11 +3411,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z18
-	VBROADCASTSS 108(AX), Z19
+	VBROADCASTSS 120(AX), Z18
+	VBROADCASTSS 124(AX), Z19
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z19, Z0
 	VMAXPS       Z1, Z18, Z1
@@ -3400,8 +3454,8 @@ part_clamp:
 	VMINPS       Z17, Z19, Z17
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -3444,6 +3498,7 @@ TEXT ·f32_gemm_m10n32_avx512(SB), $128-8
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
 	MOVQ   32(AX), R9
+	MOVQ   40(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3504,6 +3559,7 @@ loop:
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R8), Z20
 	VMOVUPS      192(R8), Z21
 	PREFETCHT0   1152(R8)
@@ -3540,6 +3596,7 @@ loop:
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R8), Z20
 	VMOVUPS      320(R8), Z21
 	PREFETCHT0   1280(R8)
@@ -3576,6 +3633,7 @@ loop:
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R8), Z20
 	VMOVUPS      448(R8), Z21
 	PREFETCHT0   1408(R8)
@@ -3612,6 +3670,8 @@ loop:
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         DI, CX
 	ADDQ         DI, SI
+	PREFETCHT1   192(R10)
+	ADDQ         48(AX), R10
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R9
 	JGE          loop
@@ -3662,9 +3722,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z20
@@ -3691,7 +3751,7 @@ sums:
 	VADDPS  Z20, Z19, Z19
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z20
@@ -3726,10 +3786,10 @@ whole_biasM:
 	VADDPS       Z20, Z19, Z19
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z20
 	VADDPS  Z20, Z0, Z0
 	VMOVUPS 64(CX), Z20
@@ -3782,11 +3842,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z20
-	VBROADCASTSS 108(AX), Z21
+	VBROADCASTSS 120(AX), Z20
+	VBROADCASTSS 124(AX), Z21
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z21, Z0
 	VMAXPS       Z1, Z20, Z1
@@ -3829,8 +3889,8 @@ whole_clamp:
 	VMINPS       Z19, Z21, Z19
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -3865,10 +3925,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z20
+	VPBROADCASTD 104(AX), Z20
 	VPCMPGTD     lane<>+0(SB), Z20, K1
 	VPCMPGTD     lane<>+64(SB), Z20, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z20
@@ -3895,7 +3955,7 @@ masked:
 	VADDPS       Z20, Z19, Z19
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z20
@@ -3930,10 +3990,10 @@ part_biasM:
 	VADDPS       Z20, Z19, Z19
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z20
 	VADDPS    Z20, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z20
@@ -3986,11 +4046,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z20
-	VBROADCASTSS 108(AX), Z21
+	VBROADCASTSS 120(AX), Z20
+	VBROADCASTSS 124(AX), Z21
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z21, Z0
 	VMAXPS       Z1, Z20, Z1
@@ -4033,8 +4093,8 @@ part_clamp:
 	VMINPS       Z19, Z21, Z19
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -4082,6 +4142,7 @@ TEXT ·f32_gemm_m11n32_avx512(SB), $128-8
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
 	MOVQ   32(AX), R10
+	MOVQ   40(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4148,6 +4209,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   (R11)
 	VMOVUPS      128(R9), Z22
 	VMOVUPS      192(R9), Z23
 	PREFETCHT0   1152(R9)
@@ -4188,6 +4250,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R11)
 	VMOVUPS      256(R9), Z22
 	VMOVUPS      320(R9), Z23
 	PREFETCHT0   1280(R9)
@@ -4228,6 +4291,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   128(R11)
 	VMOVUPS      384(R9), Z22
 	VMOVUPS      448(R9), Z23
 	PREFETCHT0   1408(R9)
@@ -4268,6 +4332,8 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   192(R11)
+	ADDQ         48(AX), R11
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R10
 	JGE          loop
@@ -4322,9 +4388,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z22
@@ -4353,7 +4419,7 @@ sums:
 	VADDPS  Z22, Z21, Z21
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z22
@@ -4391,10 +4457,10 @@ whole_biasM:
 	VADDPS       Z22, Z21, Z21
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z22
 	VADDPS  Z22, Z0, Z0
 	VMOVUPS 64(CX), Z22
@@ -4452,11 +4518,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z22
-	VBROADCASTSS 108(AX), Z23
+	VBROADCASTSS 120(AX), Z22
+	VBROADCASTSS 124(AX), Z23
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z23, Z0
 	VMAXPS       Z1, Z22, Z1
@@ -4503,8 +4569,8 @@ whole_clamp:
 	VMINPS       Z21, Z23, Z21
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -4542,10 +4608,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z22
+	VPBROADCASTD 104(AX), Z22
 	VPCMPGTD     lane<>+0(SB), Z22, K1
 	VPCMPGTD     lane<>+64(SB), Z22, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z22
@@ -4574,7 +4640,7 @@ masked:
 	VADDPS       Z22, Z21, Z21
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z22
@@ -4612,10 +4678,10 @@ part_biasM:
 	VADDPS       Z22, Z21, Z21
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z22
 	VADDPS    Z22, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z22
@@ -4673,11 +4739,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z22
-	VBROADCASTSS 108(AX), Z23
+	VBROADCASTSS 120(AX), Z22
+	VBROADCASTSS 124(AX), Z23
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z23, Z0
 	VMAXPS       Z1, Z22, Z1
@@ -4724,8 +4790,8 @@ part_clamp:
 	VMINPS       Z21, Z23, Z21
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -4776,6 +4842,7 @@ TEXT ·f32_gemm_m12n32_avx512(SB), $128-8
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
 	MOVQ   32(AX), R10
+	MOVQ   40(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4847,6 +4914,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   (R11)
 	VMOVUPS      128(R9), Z24
 	VMOVUPS      192(R9), Z25
 	PREFETCHT0   1152(R9)
@@ -4890,6 +4958,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R11)
 	VMOVUPS      256(R9), Z24
 	VMOVUPS      320(R9), Z25
 	PREFETCHT0   1280(R9)
@@ -4933,6 +5002,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   128(R11)
 	VMOVUPS      384(R9), Z24
 	VMOVUPS      448(R9), Z25
 	PREFETCHT0   1408(R9)
@@ -4976,6 +5046,8 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   192(R11)
+	ADDQ         48(AX), R11
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R10
 	JGE          loop
@@ -5033,9 +5105,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z24
@@ -5066,7 +5138,7 @@ sums:
 	VADDPS  Z24, Z23, Z23
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z24
@@ -5107,10 +5179,10 @@ whole_biasM:
 	VADDPS       Z24, Z23, Z23
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z24
 	VADDPS  Z24, Z0, Z0
 	VMOVUPS 64(CX), Z24
@@ -5173,11 +5245,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z24
-	VBROADCASTSS 108(AX), Z25
+	VBROADCASTSS 120(AX), Z24
+	VBROADCASTSS 124(AX), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5228,8 +5300,8 @@ whole_clamp:
 	VMINPS       Z23, Z25, Z23
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -5270,10 +5342,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z24
+	VPBROADCASTD 104(AX), Z24
 	VPCMPGTD     lane<>+0(SB), Z24, K1
 	VPCMPGTD     lane<>+64(SB), Z24, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z24
@@ -5304,7 +5376,7 @@ masked:
 	VADDPS       Z24, Z23, Z23
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z24
@@ -5345,10 +5417,10 @@ part_biasM:
 	VADDPS       Z24, Z23, Z23
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z24
 	VADDPS    Z24, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z24
@@ -5411,11 +5483,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z24
-	VBROADCASTSS 108(AX), Z25
+	VBROADCASTSS 120(AX), Z24
+	VBROADCASTSS 124(AX), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5466,8 +5538,8 @@ part_clamp:
 	VMINPS       Z23, Z25, Z23
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -5521,6 +5593,7 @@ TEXT ·f32_gemm_m13n32_avx512(SB), $128-8
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
 	MOVQ   32(AX), R10
+	MOVQ   40(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5597,6 +5670,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   (R11)
 	VMOVUPS      128(R9), Z26
 	VMOVUPS      192(R9), Z27
 	PREFETCHT0   1152(R9)
@@ -5643,6 +5717,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R11)
 	VMOVUPS      256(R9), Z26
 	VMOVUPS      320(R9), Z27
 	PREFETCHT0   1280(R9)
@@ -5689,6 +5764,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   128(R11)
 	VMOVUPS      384(R9), Z26
 	VMOVUPS      448(R9), Z27
 	PREFETCHT0   1408(R9)
@@ -5735,6 +5811,8 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   192(R11)
+	ADDQ         48(AX), R11
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R10
 	JGE          loop
@@ -5795,9 +5873,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z26
@@ -5830,7 +5908,7 @@ sums:
 	VADDPS  Z26, Z25, Z25
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z26
@@ -5874,10 +5952,10 @@ whole_biasM:
 	VADDPS       Z26, Z25, Z25
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z26
 	VADDPS  Z26, Z0, Z0
 	VMOVUPS 64(CX), Z26
@@ -5945,11 +6023,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z26
-	VBROADCASTSS 108(AX), Z27
+	VBROADCASTSS 120(AX), Z26
+	VBROADCASTSS 124(AX), Z27
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z27, Z0
 	VMAXPS       Z1, Z26, Z1
@@ -6004,8 +6082,8 @@ whole_clamp:
 	VMINPS       Z25, Z27, Z25
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -6049,10 +6127,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z26
+	VPBROADCASTD 104(AX), Z26
 	VPCMPGTD     lane<>+0(SB), Z26, K1
 	VPCMPGTD     lane<>+64(SB), Z26, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z26
@@ -6085,7 +6163,7 @@ masked:
 	VADDPS       Z26, Z25, Z25
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z26
@@ -6129,10 +6207,10 @@ part_biasM:
 	VADDPS       Z26, Z25, Z25
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z26
 	VADDPS    Z26, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z26
@@ -6200,11 +6278,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z26
-	VBROADCASTSS 108(AX), Z27
+	VBROADCASTSS 120(AX), Z26
+	VBROADCASTSS 124(AX), Z27
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z27, Z0
 	VMAXPS       Z1, Z26, Z1
@@ -6259,8 +6337,8 @@ part_clamp:
 	VMINPS       Z25, Z27, Z25
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -6317,6 +6395,7 @@ TEXT ·f32_gemm_m14n32_avx512(SB), $128-8
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
 	MOVQ   32(AX), R10
+	MOVQ   40(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6398,6 +6477,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   (R11)
 	VMOVUPS      128(R9), Z28
 	VMOVUPS      192(R9), Z29
 	PREFETCHT0   1152(R9)
@@ -6447,6 +6527,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R11)
 	VMOVUPS      256(R9), Z28
 	VMOVUPS      320(R9), Z29
 	PREFETCHT0   1280(R9)
@@ -6496,6 +6577,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   128(R11)
 	VMOVUPS      384(R9), Z28
 	VMOVUPS      448(R9), Z29
 	PREFETCHT0   1408(R9)
@@ -6545,6 +6627,8 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
+	PREFETCHT1   192(R11)
+	ADDQ         48(AX), R11
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R10
 	JGE          loop
@@ -6608,9 +6692,9 @@ single:
 	JNZ          single
 
 sums:
-	CMPQ    88(AX), $0x20
+	CMPQ    104(AX), $0x20
 	JL      masked
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z28
@@ -6645,7 +6729,7 @@ sums:
 	VADDPS  Z28, Z27, Z27
 
 whole_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z28
@@ -6692,10 +6776,10 @@ whole_biasM:
 	VADDPS       Z28, Z27, Z27
 
 whole_add:
-	MOVQ    56(AX), CX
+	MOVQ    72(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    64(AX), DX
+	MOVQ    80(AX), DX
 	VMOVUPS (CX), Z28
 	VADDPS  Z28, Z0, Z0
 	VMOVUPS 64(CX), Z28
@@ -6768,11 +6852,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 104(AX), Z28
-	VBROADCASTSS 108(AX), Z29
+	VBROADCASTSS 120(AX), Z28
+	VBROADCASTSS 124(AX), Z29
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z29, Z0
 	VMAXPS       Z1, Z28, Z1
@@ -6831,8 +6915,8 @@ whole_clamp:
 	VMINPS       Z27, Z29, Z27
 
 whole_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -6879,10 +6963,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 88(AX), Z28
+	VPBROADCASTD 104(AX), Z28
 	VPCMPGTD     lane<>+0(SB), Z28, K1
 	VPCMPGTD     lane<>+64(SB), Z28, K2
-	MOVQ         72(AX), CX
+	MOVQ         88(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z28
@@ -6917,7 +7001,7 @@ masked:
 	VADDPS       Z28, Z27, Z27
 
 part_biasM:
-	MOVQ         80(AX), CX
+	MOVQ         96(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z28
@@ -6964,10 +7048,10 @@ part_biasM:
 	VADDPS       Z28, Z27, Z27
 
 part_add:
-	MOVQ      56(AX), CX
+	MOVQ      72(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      64(AX), DX
+	MOVQ      80(AX), DX
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z28
@@ -7040,11 +7124,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 104(AX), Z28
-	VBROADCASTSS 108(AX), Z29
+	VBROADCASTSS 120(AX), Z28
+	VBROADCASTSS 124(AX), Z29
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z29, Z0
 	VMAXPS       Z1, Z28, Z1
@@ -7103,8 +7187,8 @@ part_clamp:
 	VMINPS       Z27, Z29, Z27
 
 part_store:
-	MOVQ    40(AX), CX
-	MOVQ    48(AX), AX
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX

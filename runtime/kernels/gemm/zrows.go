@@ -21,6 +21,8 @@ type tile struct {
 	csa   uintptr  // from a k of A to the next
 	b     *float32 // panel; k advances by 128 bytes
 	k     int      // terms; may be 0
+	next  *float32 // what is fetched into L2 on the way
+	pace  uintptr  // in what is fetched, for 4 terms
 	c     *float32 // result
 	ldc   uintptr  // from a row of C to the next
 	add   *float32 // added to the sums, or nil

@@ -89,19 +89,20 @@ func bound(v []float32, lo, hi float32) {
 	}
 }
 
-// winoIn4 is Bt d of F(4, 3) for a column d.
+// winoIn4 is Bt d of F(4, 3) for a column d: the coefficients of the product of (x - s) over the other points s.
 func winoIn4(d *[mostSide]float32) {
-	a, b := d[4]-4*d[2], d[3]-4*d[1]
-	c, e := d[4]-d[2], 2*(d[3]-d[1])
-	d[0], d[5] = 4*d[0]-5*d[2]+d[4], 4*d[1]-5*d[3]+d[5]
-	d[1], d[2], d[3], d[4] = a+b, a-b, c+e, c-e
+	a, b := d[4]-winoQ2*d[2], d[3]-winoQ2*d[1]
+	c, e := d[4]-winoP2*d[2], d[3]-winoP2*d[1]
+	d[0] = d[4] - (winoP2+winoQ2)*d[2] + winoP2*winoQ2*d[0]
+	d[5] = d[5] - (winoP2+winoQ2)*d[3] + winoP2*winoQ2*d[1]
+	d[1], d[2], d[3], d[4] = a+winoP*b, a-winoP*b, c+winoQ*e, c-winoQ*e
 }
 
-// winoOut4 is At d of F(4, 3) for a column d.
+// winoOut4 is At d of F(4, 3) for a column d: row i has the powers i of the points.
 func winoOut4(d *[mostSide]float32) {
 	a, b := d[1]+d[2], d[1]-d[2]
 	c, e := d[3]+d[4], d[3]-d[4]
-	d[0], d[1], d[2], d[3] = d[0]+a+c, b+2*e, a+4*c, b+8*e+d[5]
+	d[0], d[1], d[2], d[3] = d[0]+a+c, winoP*b+winoQ*e, winoP2*a+winoQ2*c, winoP2*winoP*b+winoQ2*winoQ*e+d[5]
 }
 
 // winoIn2 is Bt d of F(2, 3) for a column d.

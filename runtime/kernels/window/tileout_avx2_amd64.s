@@ -7,16 +7,13 @@
 // func f32_window_tileout4_u8_avx2(a *tileOut)
 // Requires: AVX, AVX2, FMA3
 TEXT ·f32_window_tileout4_u8_avx2(SB), $128-8
-	MOVQ         a+0(FP), AX
-	MOVQ         (AX), CX
-	MOVQ         8(AX), DX
-	MOVQ         24(AX), BX
-	MOVQ         32(AX), SI
-	MOVQ         64(AX), DI
-	VBROADCASTSS float2<>+0(SB), Y0
-	VBROADCASTSS float4<>+0(SB), Y1
-	VBROADCASTSS float8<>+0(SB), Y2
-	XORQ         R8, R8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 32(AX), SI
+	MOVQ 64(AX), DI
+	XORQ R8, R8
 
 vector:
 	MOVQ        R8, R9
@@ -26,207 +23,200 @@ vector:
 	CMPQ        R9, $0x08
 	JL          rest
 	LEAQ        (CX)(R8*1), R9
+	VMOVUPS     (R9), Y0
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Y1
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Y2
+	ADDQ        DX, R9
 	VMOVUPS     (R9), Y3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y6
+	VADDPS      Y2, Y1, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y4, Y3, Y2
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y2, Y6, Y4
+	VADDPS      Y4, Y0, Y0
+	VMULPS      float0<>+0(SB), Y1, Y4
+	VFMADD231PS float1<>+0(SB), Y3, Y4
+	VMULPS      float2<>+0(SB), Y6, Y6
+	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VFMADD231PS float4<>+0(SB), Y1, Y5
+	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y4, 32(DI)
+	VMOVUPS     Y6, 64(DI)
+	VMOVUPS     Y5, 96(DI)
+	VMOVUPS     (R9), Y0
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y7
+	VMOVUPS     (R9), Y1
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y8
+	VMOVUPS     (R9), Y2
 	ADDQ        DX, R9
-	VADDPS      Y5, Y4, Y9
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y7, Y6, Y5
-	VSUBPS      Y7, Y6, Y6
-	VADDPS      Y5, Y9, Y7
-	VADDPS      Y7, Y3, Y3
-	VMOVAPS     Y4, Y7
-	VFMADD231PS Y6, Y0, Y7
-	VMOVAPS     Y9, Y9
-	VFMADD231PS Y5, Y1, Y9
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y4, Y4
-	VFMADD231PS Y6, Y2, Y4
-	VMOVUPS     Y3, (DI)
-	VMOVUPS     Y7, 32(DI)
-	VMOVUPS     Y9, 64(DI)
-	VMOVUPS     Y4, 96(DI)
 	VMOVUPS     (R9), Y3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y6
+	VADDPS      Y2, Y1, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y4, Y3, Y2
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y2, Y6, Y4
+	VADDPS      Y4, Y0, Y0
+	VMULPS      float0<>+0(SB), Y1, Y4
+	VFMADD231PS float1<>+0(SB), Y3, Y4
+	VMULPS      float2<>+0(SB), Y6, Y6
+	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VFMADD231PS float4<>+0(SB), Y1, Y5
+	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VMOVUPS     Y0, 128(DI)
+	VMOVUPS     Y4, 160(DI)
+	VMOVUPS     Y6, 192(DI)
+	VMOVUPS     Y5, 224(DI)
+	VMOVUPS     (R9), Y0
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y7
+	VMOVUPS     (R9), Y1
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y8
+	VMOVUPS     (R9), Y2
 	ADDQ        DX, R9
-	VADDPS      Y5, Y4, Y9
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y7, Y6, Y5
-	VSUBPS      Y7, Y6, Y6
-	VADDPS      Y5, Y9, Y7
-	VADDPS      Y7, Y3, Y3
-	VMOVAPS     Y4, Y7
-	VFMADD231PS Y6, Y0, Y7
-	VMOVAPS     Y9, Y9
-	VFMADD231PS Y5, Y1, Y9
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y4, Y4
-	VFMADD231PS Y6, Y2, Y4
-	VMOVUPS     Y3, 128(DI)
-	VMOVUPS     Y7, 160(DI)
-	VMOVUPS     Y9, 192(DI)
-	VMOVUPS     Y4, 224(DI)
 	VMOVUPS     (R9), Y3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y6
+	VADDPS      Y2, Y1, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y4, Y3, Y2
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y2, Y6, Y4
+	VADDPS      Y4, Y0, Y0
+	VMULPS      float0<>+0(SB), Y1, Y4
+	VFMADD231PS float1<>+0(SB), Y3, Y4
+	VMULPS      float2<>+0(SB), Y6, Y6
+	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VFMADD231PS float4<>+0(SB), Y1, Y5
+	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VMOVUPS     Y0, 256(DI)
+	VMOVUPS     Y4, 288(DI)
+	VMOVUPS     Y6, 320(DI)
+	VMOVUPS     Y5, 352(DI)
+	VMOVUPS     (R9), Y0
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y7
+	VMOVUPS     (R9), Y1
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y8
+	VMOVUPS     (R9), Y2
 	ADDQ        DX, R9
-	VADDPS      Y5, Y4, Y9
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y7, Y6, Y5
-	VSUBPS      Y7, Y6, Y6
-	VADDPS      Y5, Y9, Y7
-	VADDPS      Y7, Y3, Y3
-	VMOVAPS     Y4, Y7
-	VFMADD231PS Y6, Y0, Y7
-	VMOVAPS     Y9, Y9
-	VFMADD231PS Y5, Y1, Y9
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y4, Y4
-	VFMADD231PS Y6, Y2, Y4
-	VMOVUPS     Y3, 256(DI)
-	VMOVUPS     Y7, 288(DI)
-	VMOVUPS     Y9, 320(DI)
-	VMOVUPS     Y4, 352(DI)
 	VMOVUPS     (R9), Y3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y6
+	VADDPS      Y2, Y1, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y4, Y3, Y2
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y2, Y6, Y4
+	VADDPS      Y4, Y0, Y0
+	VMULPS      float0<>+0(SB), Y1, Y4
+	VFMADD231PS float1<>+0(SB), Y3, Y4
+	VMULPS      float2<>+0(SB), Y6, Y6
+	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VFMADD231PS float4<>+0(SB), Y1, Y5
+	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VMOVUPS     Y0, 384(DI)
+	VMOVUPS     Y4, 416(DI)
+	VMOVUPS     Y6, 448(DI)
+	VMOVUPS     Y5, 480(DI)
+	VMOVUPS     (R9), Y0
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y7
+	VMOVUPS     (R9), Y1
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y8
+	VMOVUPS     (R9), Y2
 	ADDQ        DX, R9
-	VADDPS      Y5, Y4, Y9
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y7, Y6, Y5
-	VSUBPS      Y7, Y6, Y6
-	VADDPS      Y5, Y9, Y7
-	VADDPS      Y7, Y3, Y3
-	VMOVAPS     Y4, Y7
-	VFMADD231PS Y6, Y0, Y7
-	VMOVAPS     Y9, Y9
-	VFMADD231PS Y5, Y1, Y9
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y4, Y4
-	VFMADD231PS Y6, Y2, Y4
-	VMOVUPS     Y3, 384(DI)
-	VMOVUPS     Y7, 416(DI)
-	VMOVUPS     Y9, 448(DI)
-	VMOVUPS     Y4, 480(DI)
 	VMOVUPS     (R9), Y3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y6
+	VADDPS      Y2, Y1, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y4, Y3, Y2
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y2, Y6, Y4
+	VADDPS      Y4, Y0, Y0
+	VMULPS      float0<>+0(SB), Y1, Y4
+	VFMADD231PS float1<>+0(SB), Y3, Y4
+	VMULPS      float2<>+0(SB), Y6, Y6
+	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VFMADD231PS float4<>+0(SB), Y1, Y5
+	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VMOVUPS     Y0, 512(DI)
+	VMOVUPS     Y4, 544(DI)
+	VMOVUPS     Y6, 576(DI)
+	VMOVUPS     Y5, 608(DI)
+	VMOVUPS     (R9), Y0
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y7
+	VMOVUPS     (R9), Y1
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y8
+	VMOVUPS     (R9), Y2
 	ADDQ        DX, R9
-	VADDPS      Y5, Y4, Y9
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y7, Y6, Y5
-	VSUBPS      Y7, Y6, Y6
-	VADDPS      Y5, Y9, Y7
-	VADDPS      Y7, Y3, Y3
-	VMOVAPS     Y4, Y7
-	VFMADD231PS Y6, Y0, Y7
-	VMOVAPS     Y9, Y9
-	VFMADD231PS Y5, Y1, Y9
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y4, Y4
-	VFMADD231PS Y6, Y2, Y4
-	VMOVUPS     Y3, 512(DI)
-	VMOVUPS     Y7, 544(DI)
-	VMOVUPS     Y9, 576(DI)
-	VMOVUPS     Y4, 608(DI)
 	VMOVUPS     (R9), Y3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Y5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Y6
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y7
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y8
-	ADDQ        DX, R9
-	VADDPS      Y5, Y4, Y9
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y7, Y6, Y5
-	VSUBPS      Y7, Y6, Y6
-	VADDPS      Y5, Y9, Y7
-	VADDPS      Y7, Y3, Y3
-	VMOVAPS     Y4, Y7
-	VFMADD231PS Y6, Y0, Y7
-	VMOVAPS     Y9, Y9
-	VFMADD231PS Y5, Y1, Y9
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y4, Y4
-	VFMADD231PS Y6, Y2, Y4
-	VMOVUPS     Y3, 640(DI)
-	VMOVUPS     Y7, 672(DI)
-	VMOVUPS     Y9, 704(DI)
-	VMOVUPS     Y4, 736(DI)
-	VMOVUPS     (DI), Y3
-	VMOVUPS     128(DI), Y4
-	VMOVUPS     256(DI), Y5
-	VMOVUPS     384(DI), Y6
-	VMOVUPS     512(DI), Y7
-	VMOVUPS     640(DI), Y8
-	VADDPS      Y5, Y4, Y9
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y7, Y6, Y5
-	VSUBPS      Y7, Y6, Y6
-	VADDPS      Y5, Y9, Y7
-	VADDPS      Y7, Y3, Y3
-	VMOVAPS     Y4, Y7
-	VFMADD231PS Y6, Y0, Y7
-	VMOVAPS     Y9, Y9
-	VFMADD231PS Y5, Y1, Y9
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y4, Y4
-	VFMADD231PS Y6, Y2, Y4
+	VADDPS      Y2, Y1, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y4, Y3, Y2
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y2, Y6, Y4
+	VADDPS      Y4, Y0, Y0
+	VMULPS      float0<>+0(SB), Y1, Y4
+	VFMADD231PS float1<>+0(SB), Y3, Y4
+	VMULPS      float2<>+0(SB), Y6, Y6
+	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VFMADD231PS float4<>+0(SB), Y1, Y5
+	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VMOVUPS     Y0, 640(DI)
+	VMOVUPS     Y4, 672(DI)
+	VMOVUPS     Y6, 704(DI)
+	VMOVUPS     Y5, 736(DI)
+	VMOVUPS     (DI), Y0
+	VMOVUPS     128(DI), Y1
+	VMOVUPS     256(DI), Y2
+	VMOVUPS     384(DI), Y3
+	VMOVUPS     512(DI), Y4
+	VMOVUPS     640(DI), Y5
+	VADDPS      Y2, Y1, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y4, Y3, Y2
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y2, Y6, Y4
+	VADDPS      Y4, Y0, Y0
+	VMULPS      float0<>+0(SB), Y1, Y4
+	VFMADD231PS float1<>+0(SB), Y3, Y4
+	VMULPS      float2<>+0(SB), Y6, Y6
+	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VFMADD231PS float4<>+0(SB), Y1, Y5
+	VFMADD231PS float5<>+0(SB), Y3, Y5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole0_add
-	VMOVUPS     (R9)(R8*1), Y5
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y7, Y7
-	VADDPS      Y5, Y9, Y9
-	VADDPS      Y5, Y4, Y4
+	VMOVUPS     (R9)(R8*1), Y1
+	VADDPS      Y1, Y0, Y0
+	VADDPS      Y1, Y4, Y4
+	VADDPS      Y1, Y6, Y6
+	VADDPS      Y1, Y5, Y5
 
 whole0_add:
 	MOVQ    48(AX), R10
@@ -235,69 +225,68 @@ whole0_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    (R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y3, Y3
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y0, Y0
 	MOVQ    32(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y7, Y7
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y4, Y4
 	MOVQ    64(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y9, Y9
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y6, Y6
 	MOVQ    96(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y4, Y4
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y5, Y5
 
 whole0_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole0_store
-	VBROADCASTSS 72(AX), Y5
-	VBROADCASTSS 76(AX), Y6
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y7, Y5, Y7
-	VMINPS       Y7, Y6, Y7
-	VMAXPS       Y9, Y5, Y9
-	VMINPS       Y9, Y6, Y9
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 72(AX), Y1
+	VBROADCASTSS 76(AX), Y2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+	VMAXPS       Y4, Y1, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y6, Y2, Y6
+	VMAXPS       Y5, Y1, Y5
+	VMINPS       Y5, Y2, Y5
 
 whole0_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        (SI), R9
-	VMOVUPS     Y3, (R10)(R9*1)
+	VMOVUPS     Y0, (R10)(R9*1)
 	MOVQ        32(SI), R9
-	VMOVUPS     Y7, (R10)(R9*1)
-	MOVQ        64(SI), R9
-	VMOVUPS     Y9, (R10)(R9*1)
-	MOVQ        96(SI), R9
 	VMOVUPS     Y4, (R10)(R9*1)
-	VMOVUPS     32(DI), Y3
-	VMOVUPS     160(DI), Y4
-	VMOVUPS     288(DI), Y5
-	VMOVUPS     416(DI), Y6
-	VMOVUPS     544(DI), Y7
-	VMOVUPS     672(DI), Y8
-	VADDPS      Y5, Y4, Y9
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y7, Y6, Y5
-	VSUBPS      Y7, Y6, Y6
-	VADDPS      Y5, Y9, Y7
-	VADDPS      Y7, Y3, Y3
-	VMOVAPS     Y4, Y7
-	VFMADD231PS Y6, Y0, Y7
-	VMOVAPS     Y9, Y9
-	VFMADD231PS Y5, Y1, Y9
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y4, Y4
-	VFMADD231PS Y6, Y2, Y4
+	MOVQ        64(SI), R9
+	VMOVUPS     Y6, (R10)(R9*1)
+	MOVQ        96(SI), R9
+	VMOVUPS     Y5, (R10)(R9*1)
+	VMOVUPS     32(DI), Y0
+	VMOVUPS     160(DI), Y1
+	VMOVUPS     288(DI), Y2
+	VMOVUPS     416(DI), Y3
+	VMOVUPS     544(DI), Y4
+	VMOVUPS     672(DI), Y5
+	VADDPS      Y2, Y1, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y4, Y3, Y2
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y2, Y6, Y4
+	VADDPS      Y4, Y0, Y0
+	VMULPS      float0<>+0(SB), Y1, Y4
+	VFMADD231PS float1<>+0(SB), Y3, Y4
+	VMULPS      float2<>+0(SB), Y6, Y6
+	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VFMADD231PS float4<>+0(SB), Y1, Y5
+	VFMADD231PS float5<>+0(SB), Y3, Y5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole1_add
-	VMOVUPS     (R9)(R8*1), Y5
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y7, Y7
-	VADDPS      Y5, Y9, Y9
-	VADDPS      Y5, Y4, Y4
+	VMOVUPS     (R9)(R8*1), Y1
+	VADDPS      Y1, Y0, Y0
+	VADDPS      Y1, Y4, Y4
+	VADDPS      Y1, Y6, Y6
+	VADDPS      Y1, Y5, Y5
 
 whole1_add:
 	MOVQ    48(AX), R10
@@ -306,69 +295,68 @@ whole1_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    8(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y3, Y3
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y0, Y0
 	MOVQ    40(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y7, Y7
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y4, Y4
 	MOVQ    72(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y9, Y9
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y6, Y6
 	MOVQ    104(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y4, Y4
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y5, Y5
 
 whole1_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole1_store
-	VBROADCASTSS 72(AX), Y5
-	VBROADCASTSS 76(AX), Y6
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y7, Y5, Y7
-	VMINPS       Y7, Y6, Y7
-	VMAXPS       Y9, Y5, Y9
-	VMINPS       Y9, Y6, Y9
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 72(AX), Y1
+	VBROADCASTSS 76(AX), Y2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+	VMAXPS       Y4, Y1, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y6, Y2, Y6
+	VMAXPS       Y5, Y1, Y5
+	VMINPS       Y5, Y2, Y5
 
 whole1_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        8(SI), R9
-	VMOVUPS     Y3, (R10)(R9*1)
+	VMOVUPS     Y0, (R10)(R9*1)
 	MOVQ        40(SI), R9
-	VMOVUPS     Y7, (R10)(R9*1)
-	MOVQ        72(SI), R9
-	VMOVUPS     Y9, (R10)(R9*1)
-	MOVQ        104(SI), R9
 	VMOVUPS     Y4, (R10)(R9*1)
-	VMOVUPS     64(DI), Y3
-	VMOVUPS     192(DI), Y4
-	VMOVUPS     320(DI), Y5
-	VMOVUPS     448(DI), Y6
-	VMOVUPS     576(DI), Y7
-	VMOVUPS     704(DI), Y8
-	VADDPS      Y5, Y4, Y9
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y7, Y6, Y5
-	VSUBPS      Y7, Y6, Y6
-	VADDPS      Y5, Y9, Y7
-	VADDPS      Y7, Y3, Y3
-	VMOVAPS     Y4, Y7
-	VFMADD231PS Y6, Y0, Y7
-	VMOVAPS     Y9, Y9
-	VFMADD231PS Y5, Y1, Y9
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y4, Y4
-	VFMADD231PS Y6, Y2, Y4
+	MOVQ        72(SI), R9
+	VMOVUPS     Y6, (R10)(R9*1)
+	MOVQ        104(SI), R9
+	VMOVUPS     Y5, (R10)(R9*1)
+	VMOVUPS     64(DI), Y0
+	VMOVUPS     192(DI), Y1
+	VMOVUPS     320(DI), Y2
+	VMOVUPS     448(DI), Y3
+	VMOVUPS     576(DI), Y4
+	VMOVUPS     704(DI), Y5
+	VADDPS      Y2, Y1, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y4, Y3, Y2
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y2, Y6, Y4
+	VADDPS      Y4, Y0, Y0
+	VMULPS      float0<>+0(SB), Y1, Y4
+	VFMADD231PS float1<>+0(SB), Y3, Y4
+	VMULPS      float2<>+0(SB), Y6, Y6
+	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VFMADD231PS float4<>+0(SB), Y1, Y5
+	VFMADD231PS float5<>+0(SB), Y3, Y5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole2_add
-	VMOVUPS     (R9)(R8*1), Y5
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y7, Y7
-	VADDPS      Y5, Y9, Y9
-	VADDPS      Y5, Y4, Y4
+	VMOVUPS     (R9)(R8*1), Y1
+	VADDPS      Y1, Y0, Y0
+	VADDPS      Y1, Y4, Y4
+	VADDPS      Y1, Y6, Y6
+	VADDPS      Y1, Y5, Y5
 
 whole2_add:
 	MOVQ    48(AX), R10
@@ -377,69 +365,68 @@ whole2_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    16(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y3, Y3
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y0, Y0
 	MOVQ    48(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y7, Y7
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y4, Y4
 	MOVQ    80(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y9, Y9
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y6, Y6
 	MOVQ    112(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y4, Y4
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y5, Y5
 
 whole2_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole2_store
-	VBROADCASTSS 72(AX), Y5
-	VBROADCASTSS 76(AX), Y6
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y7, Y5, Y7
-	VMINPS       Y7, Y6, Y7
-	VMAXPS       Y9, Y5, Y9
-	VMINPS       Y9, Y6, Y9
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 72(AX), Y1
+	VBROADCASTSS 76(AX), Y2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+	VMAXPS       Y4, Y1, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y6, Y2, Y6
+	VMAXPS       Y5, Y1, Y5
+	VMINPS       Y5, Y2, Y5
 
 whole2_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        16(SI), R9
-	VMOVUPS     Y3, (R10)(R9*1)
+	VMOVUPS     Y0, (R10)(R9*1)
 	MOVQ        48(SI), R9
-	VMOVUPS     Y7, (R10)(R9*1)
-	MOVQ        80(SI), R9
-	VMOVUPS     Y9, (R10)(R9*1)
-	MOVQ        112(SI), R9
 	VMOVUPS     Y4, (R10)(R9*1)
-	VMOVUPS     96(DI), Y3
-	VMOVUPS     224(DI), Y4
-	VMOVUPS     352(DI), Y5
-	VMOVUPS     480(DI), Y6
-	VMOVUPS     608(DI), Y7
-	VMOVUPS     736(DI), Y8
-	VADDPS      Y5, Y4, Y9
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y7, Y6, Y5
-	VSUBPS      Y7, Y6, Y6
-	VADDPS      Y5, Y9, Y7
-	VADDPS      Y7, Y3, Y3
-	VMOVAPS     Y4, Y7
-	VFMADD231PS Y6, Y0, Y7
-	VMOVAPS     Y9, Y9
-	VFMADD231PS Y5, Y1, Y9
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y4, Y4
-	VFMADD231PS Y6, Y2, Y4
+	MOVQ        80(SI), R9
+	VMOVUPS     Y6, (R10)(R9*1)
+	MOVQ        112(SI), R9
+	VMOVUPS     Y5, (R10)(R9*1)
+	VMOVUPS     96(DI), Y0
+	VMOVUPS     224(DI), Y1
+	VMOVUPS     352(DI), Y2
+	VMOVUPS     480(DI), Y3
+	VMOVUPS     608(DI), Y4
+	VMOVUPS     736(DI), Y5
+	VADDPS      Y2, Y1, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y4, Y3, Y2
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y2, Y6, Y4
+	VADDPS      Y4, Y0, Y0
+	VMULPS      float0<>+0(SB), Y1, Y4
+	VFMADD231PS float1<>+0(SB), Y3, Y4
+	VMULPS      float2<>+0(SB), Y6, Y6
+	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VFMADD231PS float4<>+0(SB), Y1, Y5
+	VFMADD231PS float5<>+0(SB), Y3, Y5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole3_add
-	VMOVUPS     (R9)(R8*1), Y5
-	VADDPS      Y5, Y3, Y3
-	VADDPS      Y5, Y7, Y7
-	VADDPS      Y5, Y9, Y9
-	VADDPS      Y5, Y4, Y4
+	VMOVUPS     (R9)(R8*1), Y1
+	VADDPS      Y1, Y0, Y0
+	VADDPS      Y1, Y4, Y4
+	VADDPS      Y1, Y6, Y6
+	VADDPS      Y1, Y5, Y5
 
 whole3_add:
 	MOVQ    48(AX), R10
@@ -448,253 +435,246 @@ whole3_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    24(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y3, Y3
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y0, Y0
 	MOVQ    56(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y7, Y7
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y4, Y4
 	MOVQ    88(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y9, Y9
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y6, Y6
 	MOVQ    120(R11), R9
-	VMOVUPS (R10)(R9*1), Y5
-	VADDPS  Y5, Y4, Y4
+	VMOVUPS (R10)(R9*1), Y1
+	VADDPS  Y1, Y5, Y5
 
 whole3_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole3_store
-	VBROADCASTSS 72(AX), Y5
-	VBROADCASTSS 76(AX), Y6
-	VMAXPS       Y3, Y5, Y3
-	VMINPS       Y3, Y6, Y3
-	VMAXPS       Y7, Y5, Y7
-	VMINPS       Y7, Y6, Y7
-	VMAXPS       Y9, Y5, Y9
-	VMINPS       Y9, Y6, Y9
-	VMAXPS       Y4, Y5, Y4
-	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 72(AX), Y1
+	VBROADCASTSS 76(AX), Y2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+	VMAXPS       Y4, Y1, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y6, Y2, Y6
+	VMAXPS       Y5, Y1, Y5
+	VMINPS       Y5, Y2, Y5
 
 whole3_store:
 	LEAQ    (BX)(R8*1), R10
 	MOVQ    24(SI), R9
-	VMOVUPS Y3, (R10)(R9*1)
+	VMOVUPS Y0, (R10)(R9*1)
 	MOVQ    56(SI), R9
-	VMOVUPS Y7, (R10)(R9*1)
-	MOVQ    88(SI), R9
-	VMOVUPS Y9, (R10)(R9*1)
-	MOVQ    120(SI), R9
 	VMOVUPS Y4, (R10)(R9*1)
+	MOVQ    88(SI), R9
+	VMOVUPS Y6, (R10)(R9*1)
+	MOVQ    120(SI), R9
+	VMOVUPS Y5, (R10)(R9*1)
 	ADDQ    $0x00000020, R8
 	JMP     vector
 
 rest:
 	TESTQ        R9, R9
 	JZ           done
-	VMOVD        R9, X3
-	VPBROADCASTD X3, Y3
-	VPCMPGTD     lane<>+0(SB), Y3, Y3
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     lane<>+0(SB), Y0, Y0
 	LEAQ         (CX)(R8*1), R9
-	VMASKMOVPS   (R9), Y3, Y4
+	VMASKMOVPS   (R9), Y0, Y1
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y5
+	VMASKMOVPS   (R9), Y0, Y2
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y6
+	VMASKMOVPS   (R9), Y0, Y3
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y7
+	VMASKMOVPS   (R9), Y0, Y4
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y8
+	VMASKMOVPS   (R9), Y0, Y5
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y9
+	VMASKMOVPS   (R9), Y0, Y6
 	ADDQ         DX, R9
-	VADDPS       Y6, Y5, Y10
-	VSUBPS       Y6, Y5, Y5
-	VADDPS       Y8, Y7, Y6
-	VSUBPS       Y8, Y7, Y7
-	VADDPS       Y6, Y10, Y8
-	VADDPS       Y8, Y4, Y4
-	VMOVAPS      Y5, Y8
-	VFMADD231PS  Y7, Y0, Y8
-	VMOVAPS      Y10, Y10
-	VFMADD231PS  Y6, Y1, Y10
-	VADDPS       Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VFMADD231PS  Y7, Y2, Y5
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y8, 32(DI)
-	VMOVUPS      Y10, 64(DI)
-	VMOVUPS      Y5, 96(DI)
-	VMASKMOVPS   (R9), Y3, Y4
+	VADDPS       Y3, Y2, Y7
+	VSUBPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y3
+	VSUBPS       Y5, Y4, Y4
+	VADDPS       Y3, Y7, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       float0<>+0(SB), Y2, Y5
+	VFMADD231PS  float1<>+0(SB), Y4, Y5
+	VMULPS       float2<>+0(SB), Y7, Y7
+	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VFMADD231PS  float4<>+0(SB), Y2, Y6
+	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VMOVUPS      Y1, (DI)
+	VMOVUPS      Y5, 32(DI)
+	VMOVUPS      Y7, 64(DI)
+	VMOVUPS      Y6, 96(DI)
+	VMASKMOVPS   (R9), Y0, Y1
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y5
+	VMASKMOVPS   (R9), Y0, Y2
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y6
+	VMASKMOVPS   (R9), Y0, Y3
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y7
+	VMASKMOVPS   (R9), Y0, Y4
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y8
+	VMASKMOVPS   (R9), Y0, Y5
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y9
+	VMASKMOVPS   (R9), Y0, Y6
 	ADDQ         DX, R9
-	VADDPS       Y6, Y5, Y10
-	VSUBPS       Y6, Y5, Y5
-	VADDPS       Y8, Y7, Y6
-	VSUBPS       Y8, Y7, Y7
-	VADDPS       Y6, Y10, Y8
-	VADDPS       Y8, Y4, Y4
-	VMOVAPS      Y5, Y8
-	VFMADD231PS  Y7, Y0, Y8
-	VMOVAPS      Y10, Y10
-	VFMADD231PS  Y6, Y1, Y10
-	VADDPS       Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VFMADD231PS  Y7, Y2, Y5
-	VMOVUPS      Y4, 128(DI)
-	VMOVUPS      Y8, 160(DI)
-	VMOVUPS      Y10, 192(DI)
-	VMOVUPS      Y5, 224(DI)
-	VMASKMOVPS   (R9), Y3, Y4
+	VADDPS       Y3, Y2, Y7
+	VSUBPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y3
+	VSUBPS       Y5, Y4, Y4
+	VADDPS       Y3, Y7, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       float0<>+0(SB), Y2, Y5
+	VFMADD231PS  float1<>+0(SB), Y4, Y5
+	VMULPS       float2<>+0(SB), Y7, Y7
+	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VFMADD231PS  float4<>+0(SB), Y2, Y6
+	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VMOVUPS      Y1, 128(DI)
+	VMOVUPS      Y5, 160(DI)
+	VMOVUPS      Y7, 192(DI)
+	VMOVUPS      Y6, 224(DI)
+	VMASKMOVPS   (R9), Y0, Y1
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y5
+	VMASKMOVPS   (R9), Y0, Y2
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y6
+	VMASKMOVPS   (R9), Y0, Y3
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y7
+	VMASKMOVPS   (R9), Y0, Y4
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y8
+	VMASKMOVPS   (R9), Y0, Y5
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y9
+	VMASKMOVPS   (R9), Y0, Y6
 	ADDQ         DX, R9
-	VADDPS       Y6, Y5, Y10
-	VSUBPS       Y6, Y5, Y5
-	VADDPS       Y8, Y7, Y6
-	VSUBPS       Y8, Y7, Y7
-	VADDPS       Y6, Y10, Y8
-	VADDPS       Y8, Y4, Y4
-	VMOVAPS      Y5, Y8
-	VFMADD231PS  Y7, Y0, Y8
-	VMOVAPS      Y10, Y10
-	VFMADD231PS  Y6, Y1, Y10
-	VADDPS       Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VFMADD231PS  Y7, Y2, Y5
-	VMOVUPS      Y4, 256(DI)
-	VMOVUPS      Y8, 288(DI)
-	VMOVUPS      Y10, 320(DI)
-	VMOVUPS      Y5, 352(DI)
-	VMASKMOVPS   (R9), Y3, Y4
+	VADDPS       Y3, Y2, Y7
+	VSUBPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y3
+	VSUBPS       Y5, Y4, Y4
+	VADDPS       Y3, Y7, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       float0<>+0(SB), Y2, Y5
+	VFMADD231PS  float1<>+0(SB), Y4, Y5
+	VMULPS       float2<>+0(SB), Y7, Y7
+	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VFMADD231PS  float4<>+0(SB), Y2, Y6
+	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VMOVUPS      Y1, 256(DI)
+	VMOVUPS      Y5, 288(DI)
+	VMOVUPS      Y7, 320(DI)
+	VMOVUPS      Y6, 352(DI)
+	VMASKMOVPS   (R9), Y0, Y1
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y5
+	VMASKMOVPS   (R9), Y0, Y2
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y6
+	VMASKMOVPS   (R9), Y0, Y3
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y7
+	VMASKMOVPS   (R9), Y0, Y4
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y8
+	VMASKMOVPS   (R9), Y0, Y5
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y9
+	VMASKMOVPS   (R9), Y0, Y6
 	ADDQ         DX, R9
-	VADDPS       Y6, Y5, Y10
-	VSUBPS       Y6, Y5, Y5
-	VADDPS       Y8, Y7, Y6
-	VSUBPS       Y8, Y7, Y7
-	VADDPS       Y6, Y10, Y8
-	VADDPS       Y8, Y4, Y4
-	VMOVAPS      Y5, Y8
-	VFMADD231PS  Y7, Y0, Y8
-	VMOVAPS      Y10, Y10
-	VFMADD231PS  Y6, Y1, Y10
-	VADDPS       Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VFMADD231PS  Y7, Y2, Y5
-	VMOVUPS      Y4, 384(DI)
-	VMOVUPS      Y8, 416(DI)
-	VMOVUPS      Y10, 448(DI)
-	VMOVUPS      Y5, 480(DI)
-	VMASKMOVPS   (R9), Y3, Y4
+	VADDPS       Y3, Y2, Y7
+	VSUBPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y3
+	VSUBPS       Y5, Y4, Y4
+	VADDPS       Y3, Y7, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       float0<>+0(SB), Y2, Y5
+	VFMADD231PS  float1<>+0(SB), Y4, Y5
+	VMULPS       float2<>+0(SB), Y7, Y7
+	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VFMADD231PS  float4<>+0(SB), Y2, Y6
+	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VMOVUPS      Y1, 384(DI)
+	VMOVUPS      Y5, 416(DI)
+	VMOVUPS      Y7, 448(DI)
+	VMOVUPS      Y6, 480(DI)
+	VMASKMOVPS   (R9), Y0, Y1
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y5
+	VMASKMOVPS   (R9), Y0, Y2
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y6
+	VMASKMOVPS   (R9), Y0, Y3
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y7
+	VMASKMOVPS   (R9), Y0, Y4
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y8
+	VMASKMOVPS   (R9), Y0, Y5
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y9
+	VMASKMOVPS   (R9), Y0, Y6
 	ADDQ         DX, R9
-	VADDPS       Y6, Y5, Y10
-	VSUBPS       Y6, Y5, Y5
-	VADDPS       Y8, Y7, Y6
-	VSUBPS       Y8, Y7, Y7
-	VADDPS       Y6, Y10, Y8
-	VADDPS       Y8, Y4, Y4
-	VMOVAPS      Y5, Y8
-	VFMADD231PS  Y7, Y0, Y8
-	VMOVAPS      Y10, Y10
-	VFMADD231PS  Y6, Y1, Y10
-	VADDPS       Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VFMADD231PS  Y7, Y2, Y5
-	VMOVUPS      Y4, 512(DI)
-	VMOVUPS      Y8, 544(DI)
-	VMOVUPS      Y10, 576(DI)
-	VMOVUPS      Y5, 608(DI)
-	VMASKMOVPS   (R9), Y3, Y4
+	VADDPS       Y3, Y2, Y7
+	VSUBPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y3
+	VSUBPS       Y5, Y4, Y4
+	VADDPS       Y3, Y7, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       float0<>+0(SB), Y2, Y5
+	VFMADD231PS  float1<>+0(SB), Y4, Y5
+	VMULPS       float2<>+0(SB), Y7, Y7
+	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VFMADD231PS  float4<>+0(SB), Y2, Y6
+	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VMOVUPS      Y1, 512(DI)
+	VMOVUPS      Y5, 544(DI)
+	VMOVUPS      Y7, 576(DI)
+	VMOVUPS      Y6, 608(DI)
+	VMASKMOVPS   (R9), Y0, Y1
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y5
+	VMASKMOVPS   (R9), Y0, Y2
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y6
+	VMASKMOVPS   (R9), Y0, Y3
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y7
+	VMASKMOVPS   (R9), Y0, Y4
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y8
+	VMASKMOVPS   (R9), Y0, Y5
 	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y3, Y9
+	VMASKMOVPS   (R9), Y0, Y6
 	ADDQ         DX, R9
-	VADDPS       Y6, Y5, Y10
-	VSUBPS       Y6, Y5, Y5
-	VADDPS       Y8, Y7, Y6
-	VSUBPS       Y8, Y7, Y7
-	VADDPS       Y6, Y10, Y8
-	VADDPS       Y8, Y4, Y4
-	VMOVAPS      Y5, Y8
-	VFMADD231PS  Y7, Y0, Y8
-	VMOVAPS      Y10, Y10
-	VFMADD231PS  Y6, Y1, Y10
-	VADDPS       Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VFMADD231PS  Y7, Y2, Y5
-	VMOVUPS      Y4, 640(DI)
-	VMOVUPS      Y8, 672(DI)
-	VMOVUPS      Y10, 704(DI)
-	VMOVUPS      Y5, 736(DI)
-	VMOVUPS      (DI), Y4
-	VMOVUPS      128(DI), Y5
-	VMOVUPS      256(DI), Y6
-	VMOVUPS      384(DI), Y7
-	VMOVUPS      512(DI), Y8
-	VMOVUPS      640(DI), Y9
-	VADDPS       Y6, Y5, Y10
-	VSUBPS       Y6, Y5, Y5
-	VADDPS       Y8, Y7, Y6
-	VSUBPS       Y8, Y7, Y7
-	VADDPS       Y6, Y10, Y8
-	VADDPS       Y8, Y4, Y4
-	VMOVAPS      Y5, Y8
-	VFMADD231PS  Y7, Y0, Y8
-	VMOVAPS      Y10, Y10
-	VFMADD231PS  Y6, Y1, Y10
-	VADDPS       Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VFMADD231PS  Y7, Y2, Y5
+	VADDPS       Y3, Y2, Y7
+	VSUBPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y3
+	VSUBPS       Y5, Y4, Y4
+	VADDPS       Y3, Y7, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       float0<>+0(SB), Y2, Y5
+	VFMADD231PS  float1<>+0(SB), Y4, Y5
+	VMULPS       float2<>+0(SB), Y7, Y7
+	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VFMADD231PS  float4<>+0(SB), Y2, Y6
+	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VMOVUPS      Y1, 640(DI)
+	VMOVUPS      Y5, 672(DI)
+	VMOVUPS      Y7, 704(DI)
+	VMOVUPS      Y6, 736(DI)
+	VMOVUPS      (DI), Y1
+	VMOVUPS      128(DI), Y2
+	VMOVUPS      256(DI), Y3
+	VMOVUPS      384(DI), Y4
+	VMOVUPS      512(DI), Y5
+	VMOVUPS      640(DI), Y6
+	VADDPS       Y3, Y2, Y7
+	VSUBPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y3
+	VSUBPS       Y5, Y4, Y4
+	VADDPS       Y3, Y7, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       float0<>+0(SB), Y2, Y5
+	VFMADD231PS  float1<>+0(SB), Y4, Y5
+	VMULPS       float2<>+0(SB), Y7, Y7
+	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VFMADD231PS  float4<>+0(SB), Y2, Y6
+	VFMADD231PS  float5<>+0(SB), Y4, Y6
 	MOVQ         40(AX), R9
 	TESTQ        R9, R9
 	JZ           part0_add
-	VMASKMOVPS   (R9)(R8*1), Y3, Y6
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y6, Y8, Y8
-	VADDPS       Y6, Y10, Y10
-	VADDPS       Y6, Y5, Y5
+	VMASKMOVPS   (R9)(R8*1), Y0, Y2
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y2, Y5, Y5
+	VADDPS       Y2, Y7, Y7
+	VADDPS       Y2, Y6, Y6
 
 part0_add:
 	MOVQ       48(AX), R10
@@ -703,69 +683,68 @@ part0_add:
 	ADDQ       R8, R10
 	MOVQ       56(AX), CX
 	MOVQ       (CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y4, Y4
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
 	MOVQ       32(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y8, Y8
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y5, Y5
 	MOVQ       64(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y10, Y10
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y7, Y7
 	MOVQ       96(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y5, Y5
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y6, Y6
 
 part0_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part0_store
-	VBROADCASTSS 72(AX), Y6
-	VBROADCASTSS 76(AX), Y7
-	VMAXPS       Y4, Y6, Y4
-	VMINPS       Y4, Y7, Y4
-	VMAXPS       Y8, Y6, Y8
-	VMINPS       Y8, Y7, Y8
-	VMAXPS       Y10, Y6, Y10
-	VMINPS       Y10, Y7, Y10
-	VMAXPS       Y5, Y6, Y5
-	VMINPS       Y5, Y7, Y5
+	VBROADCASTSS 72(AX), Y2
+	VBROADCASTSS 76(AX), Y3
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	VMAXPS       Y5, Y2, Y5
+	VMINPS       Y5, Y3, Y5
+	VMAXPS       Y7, Y2, Y7
+	VMINPS       Y7, Y3, Y7
+	VMAXPS       Y6, Y2, Y6
+	VMINPS       Y6, Y3, Y6
 
 part0_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        (SI), R9
-	VMASKMOVPS  Y4, Y3, (R10)(R9*1)
+	VMASKMOVPS  Y1, Y0, (R10)(R9*1)
 	MOVQ        32(SI), R9
-	VMASKMOVPS  Y8, Y3, (R10)(R9*1)
+	VMASKMOVPS  Y5, Y0, (R10)(R9*1)
 	MOVQ        64(SI), R9
-	VMASKMOVPS  Y10, Y3, (R10)(R9*1)
+	VMASKMOVPS  Y7, Y0, (R10)(R9*1)
 	MOVQ        96(SI), R9
-	VMASKMOVPS  Y5, Y3, (R10)(R9*1)
-	VMOVUPS     32(DI), Y4
-	VMOVUPS     160(DI), Y5
-	VMOVUPS     288(DI), Y6
-	VMOVUPS     416(DI), Y7
-	VMOVUPS     544(DI), Y8
-	VMOVUPS     672(DI), Y9
-	VADDPS      Y6, Y5, Y10
-	VSUBPS      Y6, Y5, Y5
-	VADDPS      Y8, Y7, Y6
-	VSUBPS      Y8, Y7, Y7
-	VADDPS      Y6, Y10, Y8
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y5, Y8
-	VFMADD231PS Y7, Y0, Y8
-	VMOVAPS     Y10, Y10
-	VFMADD231PS Y6, Y1, Y10
-	VADDPS      Y9, Y5, Y5
-	VMOVAPS     Y5, Y5
-	VFMADD231PS Y7, Y2, Y5
+	VMASKMOVPS  Y6, Y0, (R10)(R9*1)
+	VMOVUPS     32(DI), Y1
+	VMOVUPS     160(DI), Y2
+	VMOVUPS     288(DI), Y3
+	VMOVUPS     416(DI), Y4
+	VMOVUPS     544(DI), Y5
+	VMOVUPS     672(DI), Y6
+	VADDPS      Y3, Y2, Y7
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y7, Y5
+	VADDPS      Y5, Y1, Y1
+	VMULPS      float0<>+0(SB), Y2, Y5
+	VFMADD231PS float1<>+0(SB), Y4, Y5
+	VMULPS      float2<>+0(SB), Y7, Y7
+	VFMADD231PS float3<>+0(SB), Y3, Y7
+	VFMADD231PS float4<>+0(SB), Y2, Y6
+	VFMADD231PS float5<>+0(SB), Y4, Y6
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          part1_add
-	VMASKMOVPS  (R9)(R8*1), Y3, Y6
-	VADDPS      Y6, Y4, Y4
-	VADDPS      Y6, Y8, Y8
-	VADDPS      Y6, Y10, Y10
-	VADDPS      Y6, Y5, Y5
+	VMASKMOVPS  (R9)(R8*1), Y0, Y2
+	VADDPS      Y2, Y1, Y1
+	VADDPS      Y2, Y5, Y5
+	VADDPS      Y2, Y7, Y7
+	VADDPS      Y2, Y6, Y6
 
 part1_add:
 	MOVQ       48(AX), R10
@@ -774,69 +753,68 @@ part1_add:
 	ADDQ       R8, R10
 	MOVQ       56(AX), CX
 	MOVQ       8(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y4, Y4
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
 	MOVQ       40(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y8, Y8
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y5, Y5
 	MOVQ       72(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y10, Y10
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y7, Y7
 	MOVQ       104(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y5, Y5
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y6, Y6
 
 part1_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part1_store
-	VBROADCASTSS 72(AX), Y6
-	VBROADCASTSS 76(AX), Y7
-	VMAXPS       Y4, Y6, Y4
-	VMINPS       Y4, Y7, Y4
-	VMAXPS       Y8, Y6, Y8
-	VMINPS       Y8, Y7, Y8
-	VMAXPS       Y10, Y6, Y10
-	VMINPS       Y10, Y7, Y10
-	VMAXPS       Y5, Y6, Y5
-	VMINPS       Y5, Y7, Y5
+	VBROADCASTSS 72(AX), Y2
+	VBROADCASTSS 76(AX), Y3
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	VMAXPS       Y5, Y2, Y5
+	VMINPS       Y5, Y3, Y5
+	VMAXPS       Y7, Y2, Y7
+	VMINPS       Y7, Y3, Y7
+	VMAXPS       Y6, Y2, Y6
+	VMINPS       Y6, Y3, Y6
 
 part1_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        8(SI), R9
-	VMASKMOVPS  Y4, Y3, (R10)(R9*1)
+	VMASKMOVPS  Y1, Y0, (R10)(R9*1)
 	MOVQ        40(SI), R9
-	VMASKMOVPS  Y8, Y3, (R10)(R9*1)
+	VMASKMOVPS  Y5, Y0, (R10)(R9*1)
 	MOVQ        72(SI), R9
-	VMASKMOVPS  Y10, Y3, (R10)(R9*1)
+	VMASKMOVPS  Y7, Y0, (R10)(R9*1)
 	MOVQ        104(SI), R9
-	VMASKMOVPS  Y5, Y3, (R10)(R9*1)
-	VMOVUPS     64(DI), Y4
-	VMOVUPS     192(DI), Y5
-	VMOVUPS     320(DI), Y6
-	VMOVUPS     448(DI), Y7
-	VMOVUPS     576(DI), Y8
-	VMOVUPS     704(DI), Y9
-	VADDPS      Y6, Y5, Y10
-	VSUBPS      Y6, Y5, Y5
-	VADDPS      Y8, Y7, Y6
-	VSUBPS      Y8, Y7, Y7
-	VADDPS      Y6, Y10, Y8
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y5, Y8
-	VFMADD231PS Y7, Y0, Y8
-	VMOVAPS     Y10, Y10
-	VFMADD231PS Y6, Y1, Y10
-	VADDPS      Y9, Y5, Y5
-	VMOVAPS     Y5, Y5
-	VFMADD231PS Y7, Y2, Y5
+	VMASKMOVPS  Y6, Y0, (R10)(R9*1)
+	VMOVUPS     64(DI), Y1
+	VMOVUPS     192(DI), Y2
+	VMOVUPS     320(DI), Y3
+	VMOVUPS     448(DI), Y4
+	VMOVUPS     576(DI), Y5
+	VMOVUPS     704(DI), Y6
+	VADDPS      Y3, Y2, Y7
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y7, Y5
+	VADDPS      Y5, Y1, Y1
+	VMULPS      float0<>+0(SB), Y2, Y5
+	VFMADD231PS float1<>+0(SB), Y4, Y5
+	VMULPS      float2<>+0(SB), Y7, Y7
+	VFMADD231PS float3<>+0(SB), Y3, Y7
+	VFMADD231PS float4<>+0(SB), Y2, Y6
+	VFMADD231PS float5<>+0(SB), Y4, Y6
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          part2_add
-	VMASKMOVPS  (R9)(R8*1), Y3, Y6
-	VADDPS      Y6, Y4, Y4
-	VADDPS      Y6, Y8, Y8
-	VADDPS      Y6, Y10, Y10
-	VADDPS      Y6, Y5, Y5
+	VMASKMOVPS  (R9)(R8*1), Y0, Y2
+	VADDPS      Y2, Y1, Y1
+	VADDPS      Y2, Y5, Y5
+	VADDPS      Y2, Y7, Y7
+	VADDPS      Y2, Y6, Y6
 
 part2_add:
 	MOVQ       48(AX), R10
@@ -845,69 +823,68 @@ part2_add:
 	ADDQ       R8, R10
 	MOVQ       56(AX), CX
 	MOVQ       16(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y4, Y4
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
 	MOVQ       48(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y8, Y8
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y5, Y5
 	MOVQ       80(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y10, Y10
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y7, Y7
 	MOVQ       112(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y6
-	VADDPS     Y6, Y5, Y5
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y6, Y6
 
 part2_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part2_store
-	VBROADCASTSS 72(AX), Y6
-	VBROADCASTSS 76(AX), Y7
-	VMAXPS       Y4, Y6, Y4
-	VMINPS       Y4, Y7, Y4
-	VMAXPS       Y8, Y6, Y8
-	VMINPS       Y8, Y7, Y8
-	VMAXPS       Y10, Y6, Y10
-	VMINPS       Y10, Y7, Y10
-	VMAXPS       Y5, Y6, Y5
-	VMINPS       Y5, Y7, Y5
+	VBROADCASTSS 72(AX), Y2
+	VBROADCASTSS 76(AX), Y3
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	VMAXPS       Y5, Y2, Y5
+	VMINPS       Y5, Y3, Y5
+	VMAXPS       Y7, Y2, Y7
+	VMINPS       Y7, Y3, Y7
+	VMAXPS       Y6, Y2, Y6
+	VMINPS       Y6, Y3, Y6
 
 part2_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        16(SI), R9
-	VMASKMOVPS  Y4, Y3, (R10)(R9*1)
+	VMASKMOVPS  Y1, Y0, (R10)(R9*1)
 	MOVQ        48(SI), R9
-	VMASKMOVPS  Y8, Y3, (R10)(R9*1)
+	VMASKMOVPS  Y5, Y0, (R10)(R9*1)
 	MOVQ        80(SI), R9
-	VMASKMOVPS  Y10, Y3, (R10)(R9*1)
+	VMASKMOVPS  Y7, Y0, (R10)(R9*1)
 	MOVQ        112(SI), R9
-	VMASKMOVPS  Y5, Y3, (R10)(R9*1)
-	VMOVUPS     96(DI), Y4
-	VMOVUPS     224(DI), Y5
-	VMOVUPS     352(DI), Y6
-	VMOVUPS     480(DI), Y7
-	VMOVUPS     608(DI), Y8
-	VMOVUPS     736(DI), Y9
-	VADDPS      Y6, Y5, Y10
-	VSUBPS      Y6, Y5, Y5
-	VADDPS      Y8, Y7, Y6
-	VSUBPS      Y8, Y7, Y7
-	VADDPS      Y6, Y10, Y8
-	VADDPS      Y8, Y4, Y4
-	VMOVAPS     Y5, Y8
-	VFMADD231PS Y7, Y0, Y8
-	VMOVAPS     Y10, Y0
-	VFMADD231PS Y6, Y1, Y0
-	VADDPS      Y9, Y5, Y1
-	VMOVAPS     Y1, Y1
-	VFMADD231PS Y7, Y2, Y1
+	VMASKMOVPS  Y6, Y0, (R10)(R9*1)
+	VMOVUPS     96(DI), Y1
+	VMOVUPS     224(DI), Y2
+	VMOVUPS     352(DI), Y3
+	VMOVUPS     480(DI), Y4
+	VMOVUPS     608(DI), Y5
+	VMOVUPS     736(DI), Y6
+	VADDPS      Y3, Y2, Y7
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y7, Y5
+	VADDPS      Y5, Y1, Y1
+	VMULPS      float0<>+0(SB), Y2, Y5
+	VFMADD231PS float1<>+0(SB), Y4, Y5
+	VMULPS      float2<>+0(SB), Y7, Y7
+	VFMADD231PS float3<>+0(SB), Y3, Y7
+	VFMADD231PS float4<>+0(SB), Y2, Y6
+	VFMADD231PS float5<>+0(SB), Y4, Y6
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          part3_add
-	VMASKMOVPS  (R9)(R8*1), Y3, Y2
-	VADDPS      Y2, Y4, Y4
-	VADDPS      Y2, Y8, Y8
-	VADDPS      Y2, Y0, Y0
+	VMASKMOVPS  (R9)(R8*1), Y0, Y2
 	VADDPS      Y2, Y1, Y1
+	VADDPS      Y2, Y5, Y5
+	VADDPS      Y2, Y7, Y7
+	VADDPS      Y2, Y6, Y6
 
 part3_add:
 	MOVQ       48(AX), R10
@@ -916,55 +893,154 @@ part3_add:
 	ADDQ       R8, R10
 	MOVQ       56(AX), CX
 	MOVQ       24(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y2
-	VADDPS     Y2, Y4, Y4
-	MOVQ       56(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y2
-	VADDPS     Y2, Y8, Y8
-	MOVQ       88(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y2
-	VADDPS     Y2, Y0, Y0
-	MOVQ       120(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y3, Y2
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
+	MOVQ       56(CX), R9
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y5, Y5
+	MOVQ       88(CX), R9
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y7, Y7
+	MOVQ       120(CX), R9
+	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	VADDPS     Y2, Y6, Y6
 
 part3_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part3_store
 	VBROADCASTSS 72(AX), Y2
-	VBROADCASTSS 76(AX), Y5
-	VMAXPS       Y4, Y2, Y4
-	VMINPS       Y4, Y5, Y4
-	VMAXPS       Y8, Y2, Y8
-	VMINPS       Y8, Y5, Y8
-	VMAXPS       Y0, Y2, Y0
-	VMINPS       Y0, Y5, Y0
+	VBROADCASTSS 76(AX), Y3
 	VMAXPS       Y1, Y2, Y1
-	VMINPS       Y1, Y5, Y1
+	VMINPS       Y1, Y3, Y1
+	VMAXPS       Y5, Y2, Y5
+	VMINPS       Y5, Y3, Y5
+	VMAXPS       Y7, Y2, Y7
+	VMINPS       Y7, Y3, Y7
+	VMAXPS       Y6, Y2, Y6
+	VMINPS       Y6, Y3, Y6
 
 part3_store:
 	LEAQ       (BX)(R8*1), R10
 	MOVQ       24(SI), R9
-	VMASKMOVPS Y4, Y3, (R10)(R9*1)
+	VMASKMOVPS Y1, Y0, (R10)(R9*1)
 	MOVQ       56(SI), R9
-	VMASKMOVPS Y8, Y3, (R10)(R9*1)
+	VMASKMOVPS Y5, Y0, (R10)(R9*1)
 	MOVQ       88(SI), R9
-	VMASKMOVPS Y0, Y3, (R10)(R9*1)
+	VMASKMOVPS Y7, Y0, (R10)(R9*1)
 	MOVQ       120(SI), R9
-	VMASKMOVPS Y1, Y3, (R10)(R9*1)
+	VMASKMOVPS Y6, Y0, (R10)(R9*1)
 
 done:
 	VZEROUPPER
 	RET
 
-DATA float2<>+0(SB)/4, $(2.0)
-GLOBL float2<>(SB), RODATA|NOPTR, $4
+DATA float0<>+0(SB)/4, $(0.6875)
+DATA float0<>+4(SB)/4, $(0.6875)
+DATA float0<>+8(SB)/4, $(0.6875)
+DATA float0<>+12(SB)/4, $(0.6875)
+DATA float0<>+16(SB)/4, $(0.6875)
+DATA float0<>+20(SB)/4, $(0.6875)
+DATA float0<>+24(SB)/4, $(0.6875)
+DATA float0<>+28(SB)/4, $(0.6875)
+DATA float0<>+32(SB)/4, $(0.6875)
+DATA float0<>+36(SB)/4, $(0.6875)
+DATA float0<>+40(SB)/4, $(0.6875)
+DATA float0<>+44(SB)/4, $(0.6875)
+DATA float0<>+48(SB)/4, $(0.6875)
+DATA float0<>+52(SB)/4, $(0.6875)
+DATA float0<>+56(SB)/4, $(0.6875)
+DATA float0<>+60(SB)/4, $(0.6875)
+GLOBL float0<>(SB), RODATA|NOPTR, $64
 
-DATA float4<>+0(SB)/4, $(4.0)
-GLOBL float4<>(SB), RODATA|NOPTR, $4
+DATA float1<>+0(SB)/4, $(1.5)
+DATA float1<>+4(SB)/4, $(1.5)
+DATA float1<>+8(SB)/4, $(1.5)
+DATA float1<>+12(SB)/4, $(1.5)
+DATA float1<>+16(SB)/4, $(1.5)
+DATA float1<>+20(SB)/4, $(1.5)
+DATA float1<>+24(SB)/4, $(1.5)
+DATA float1<>+28(SB)/4, $(1.5)
+DATA float1<>+32(SB)/4, $(1.5)
+DATA float1<>+36(SB)/4, $(1.5)
+DATA float1<>+40(SB)/4, $(1.5)
+DATA float1<>+44(SB)/4, $(1.5)
+DATA float1<>+48(SB)/4, $(1.5)
+DATA float1<>+52(SB)/4, $(1.5)
+DATA float1<>+56(SB)/4, $(1.5)
+DATA float1<>+60(SB)/4, $(1.5)
+GLOBL float1<>(SB), RODATA|NOPTR, $64
 
-DATA float8<>+0(SB)/4, $(8.0)
-GLOBL float8<>(SB), RODATA|NOPTR, $4
+DATA float2<>+0(SB)/4, $(0.47265625)
+DATA float2<>+4(SB)/4, $(0.47265625)
+DATA float2<>+8(SB)/4, $(0.47265625)
+DATA float2<>+12(SB)/4, $(0.47265625)
+DATA float2<>+16(SB)/4, $(0.47265625)
+DATA float2<>+20(SB)/4, $(0.47265625)
+DATA float2<>+24(SB)/4, $(0.47265625)
+DATA float2<>+28(SB)/4, $(0.47265625)
+DATA float2<>+32(SB)/4, $(0.47265625)
+DATA float2<>+36(SB)/4, $(0.47265625)
+DATA float2<>+40(SB)/4, $(0.47265625)
+DATA float2<>+44(SB)/4, $(0.47265625)
+DATA float2<>+48(SB)/4, $(0.47265625)
+DATA float2<>+52(SB)/4, $(0.47265625)
+DATA float2<>+56(SB)/4, $(0.47265625)
+DATA float2<>+60(SB)/4, $(0.47265625)
+GLOBL float2<>(SB), RODATA|NOPTR, $64
+
+DATA float3<>+0(SB)/4, $(2.25)
+DATA float3<>+4(SB)/4, $(2.25)
+DATA float3<>+8(SB)/4, $(2.25)
+DATA float3<>+12(SB)/4, $(2.25)
+DATA float3<>+16(SB)/4, $(2.25)
+DATA float3<>+20(SB)/4, $(2.25)
+DATA float3<>+24(SB)/4, $(2.25)
+DATA float3<>+28(SB)/4, $(2.25)
+DATA float3<>+32(SB)/4, $(2.25)
+DATA float3<>+36(SB)/4, $(2.25)
+DATA float3<>+40(SB)/4, $(2.25)
+DATA float3<>+44(SB)/4, $(2.25)
+DATA float3<>+48(SB)/4, $(2.25)
+DATA float3<>+52(SB)/4, $(2.25)
+DATA float3<>+56(SB)/4, $(2.25)
+DATA float3<>+60(SB)/4, $(2.25)
+GLOBL float3<>(SB), RODATA|NOPTR, $64
+
+DATA float4<>+0(SB)/4, $(0.32495117)
+DATA float4<>+4(SB)/4, $(0.32495117)
+DATA float4<>+8(SB)/4, $(0.32495117)
+DATA float4<>+12(SB)/4, $(0.32495117)
+DATA float4<>+16(SB)/4, $(0.32495117)
+DATA float4<>+20(SB)/4, $(0.32495117)
+DATA float4<>+24(SB)/4, $(0.32495117)
+DATA float4<>+28(SB)/4, $(0.32495117)
+DATA float4<>+32(SB)/4, $(0.32495117)
+DATA float4<>+36(SB)/4, $(0.32495117)
+DATA float4<>+40(SB)/4, $(0.32495117)
+DATA float4<>+44(SB)/4, $(0.32495117)
+DATA float4<>+48(SB)/4, $(0.32495117)
+DATA float4<>+52(SB)/4, $(0.32495117)
+DATA float4<>+56(SB)/4, $(0.32495117)
+DATA float4<>+60(SB)/4, $(0.32495117)
+GLOBL float4<>(SB), RODATA|NOPTR, $64
+
+DATA float5<>+0(SB)/4, $(3.375)
+DATA float5<>+4(SB)/4, $(3.375)
+DATA float5<>+8(SB)/4, $(3.375)
+DATA float5<>+12(SB)/4, $(3.375)
+DATA float5<>+16(SB)/4, $(3.375)
+DATA float5<>+20(SB)/4, $(3.375)
+DATA float5<>+24(SB)/4, $(3.375)
+DATA float5<>+28(SB)/4, $(3.375)
+DATA float5<>+32(SB)/4, $(3.375)
+DATA float5<>+36(SB)/4, $(3.375)
+DATA float5<>+40(SB)/4, $(3.375)
+DATA float5<>+44(SB)/4, $(3.375)
+DATA float5<>+48(SB)/4, $(3.375)
+DATA float5<>+52(SB)/4, $(3.375)
+DATA float5<>+56(SB)/4, $(3.375)
+DATA float5<>+60(SB)/4, $(3.375)
+GLOBL float5<>(SB), RODATA|NOPTR, $64
 
 DATA lane<>+0(SB)/4, $0x00000000
 DATA lane<>+4(SB)/4, $0x00000001

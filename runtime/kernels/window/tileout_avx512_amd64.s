@@ -7,16 +7,13 @@
 // func f32_window_tileout4_u16_avx512(a *tileOut)
 // Requires: AVX, AVX512F
 TEXT ·f32_window_tileout4_u16_avx512(SB), $128-8
-	MOVQ         a+0(FP), AX
-	MOVQ         (AX), CX
-	MOVQ         8(AX), DX
-	MOVQ         24(AX), BX
-	MOVQ         32(AX), SI
-	MOVQ         64(AX), DI
-	VBROADCASTSS float2<>+0(SB), Z0
-	VBROADCASTSS float4<>+0(SB), Z1
-	VBROADCASTSS float8<>+0(SB), Z2
-	XORQ         R8, R8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 32(AX), SI
+	MOVQ 64(AX), DI
+	XORQ R8, R8
 
 vector:
 	MOVQ        R8, R9
@@ -26,207 +23,200 @@ vector:
 	CMPQ        R9, $0x10
 	JL          rest
 	LEAQ        (CX)(R8*1), R9
+	VMOVUPS     (R9), Z0
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z1
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z2
+	ADDQ        DX, R9
 	VMOVUPS     (R9), Z3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z6
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VMOVUPS     Z0, (DI)
+	VMOVUPS     Z4, 64(DI)
+	VMOVUPS     Z6, 128(DI)
+	VMOVUPS     Z5, 192(DI)
+	VMOVUPS     (R9), Z0
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z7
+	VMOVUPS     (R9), Z1
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z8
+	VMOVUPS     (R9), Z2
 	ADDQ        DX, R9
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
-	VMOVUPS     Z3, (DI)
-	VMOVUPS     Z7, 64(DI)
-	VMOVUPS     Z9, 128(DI)
-	VMOVUPS     Z4, 192(DI)
 	VMOVUPS     (R9), Z3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z6
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VMOVUPS     Z0, 256(DI)
+	VMOVUPS     Z4, 320(DI)
+	VMOVUPS     Z6, 384(DI)
+	VMOVUPS     Z5, 448(DI)
+	VMOVUPS     (R9), Z0
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z7
+	VMOVUPS     (R9), Z1
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z8
+	VMOVUPS     (R9), Z2
 	ADDQ        DX, R9
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
-	VMOVUPS     Z3, 256(DI)
-	VMOVUPS     Z7, 320(DI)
-	VMOVUPS     Z9, 384(DI)
-	VMOVUPS     Z4, 448(DI)
 	VMOVUPS     (R9), Z3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z6
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VMOVUPS     Z0, 512(DI)
+	VMOVUPS     Z4, 576(DI)
+	VMOVUPS     Z6, 640(DI)
+	VMOVUPS     Z5, 704(DI)
+	VMOVUPS     (R9), Z0
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z7
+	VMOVUPS     (R9), Z1
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z8
+	VMOVUPS     (R9), Z2
 	ADDQ        DX, R9
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
-	VMOVUPS     Z3, 512(DI)
-	VMOVUPS     Z7, 576(DI)
-	VMOVUPS     Z9, 640(DI)
-	VMOVUPS     Z4, 704(DI)
 	VMOVUPS     (R9), Z3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z6
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VMOVUPS     Z0, 768(DI)
+	VMOVUPS     Z4, 832(DI)
+	VMOVUPS     Z6, 896(DI)
+	VMOVUPS     Z5, 960(DI)
+	VMOVUPS     (R9), Z0
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z7
+	VMOVUPS     (R9), Z1
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z8
+	VMOVUPS     (R9), Z2
 	ADDQ        DX, R9
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
-	VMOVUPS     Z3, 768(DI)
-	VMOVUPS     Z7, 832(DI)
-	VMOVUPS     Z9, 896(DI)
-	VMOVUPS     Z4, 960(DI)
 	VMOVUPS     (R9), Z3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z6
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VMOVUPS     Z0, 1024(DI)
+	VMOVUPS     Z4, 1088(DI)
+	VMOVUPS     Z6, 1152(DI)
+	VMOVUPS     Z5, 1216(DI)
+	VMOVUPS     (R9), Z0
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z7
+	VMOVUPS     (R9), Z1
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z8
+	VMOVUPS     (R9), Z2
 	ADDQ        DX, R9
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
-	VMOVUPS     Z3, 1024(DI)
-	VMOVUPS     Z7, 1088(DI)
-	VMOVUPS     Z9, 1152(DI)
-	VMOVUPS     Z4, 1216(DI)
 	VMOVUPS     (R9), Z3
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z4
 	ADDQ        DX, R9
 	VMOVUPS     (R9), Z5
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z6
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Z7
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Z8
-	ADDQ        DX, R9
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
-	VMOVUPS     Z3, 1280(DI)
-	VMOVUPS     Z7, 1344(DI)
-	VMOVUPS     Z9, 1408(DI)
-	VMOVUPS     Z4, 1472(DI)
-	VMOVUPS     (DI), Z3
-	VMOVUPS     256(DI), Z4
-	VMOVUPS     512(DI), Z5
-	VMOVUPS     768(DI), Z6
-	VMOVUPS     1024(DI), Z7
-	VMOVUPS     1280(DI), Z8
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VMOVUPS     Z0, 1280(DI)
+	VMOVUPS     Z4, 1344(DI)
+	VMOVUPS     Z6, 1408(DI)
+	VMOVUPS     Z5, 1472(DI)
+	VMOVUPS     (DI), Z0
+	VMOVUPS     256(DI), Z1
+	VMOVUPS     512(DI), Z2
+	VMOVUPS     768(DI), Z3
+	VMOVUPS     1024(DI), Z4
+	VMOVUPS     1280(DI), Z5
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole0_add
-	VMOVUPS     (R9)(R8*1), Z5
-	VADDPS      Z5, Z3, Z3
-	VADDPS      Z5, Z7, Z7
-	VADDPS      Z5, Z9, Z9
-	VADDPS      Z5, Z4, Z4
+	VMOVUPS     (R9)(R8*1), Z1
+	VADDPS      Z1, Z0, Z0
+	VADDPS      Z1, Z4, Z4
+	VADDPS      Z1, Z6, Z6
+	VADDPS      Z1, Z5, Z5
 
 whole0_add:
 	MOVQ    48(AX), R10
@@ -235,69 +225,68 @@ whole0_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    (R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z3, Z3
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z0, Z0
 	MOVQ    32(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z7, Z7
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z4, Z4
 	MOVQ    64(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z9, Z9
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z6, Z6
 	MOVQ    96(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z4, Z4
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z5, Z5
 
 whole0_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole0_store
-	VBROADCASTSS 72(AX), Z5
-	VBROADCASTSS 76(AX), Z6
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z7, Z5, Z7
-	VMINPS       Z7, Z6, Z7
-	VMAXPS       Z9, Z5, Z9
-	VMINPS       Z9, Z6, Z9
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
+	VBROADCASTSS 72(AX), Z1
+	VBROADCASTSS 76(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMAXPS       Z4, Z1, Z4
+	VMINPS       Z4, Z2, Z4
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z2, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z2, Z5
 
 whole0_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        (SI), R9
-	VMOVUPS     Z3, (R10)(R9*1)
+	VMOVUPS     Z0, (R10)(R9*1)
 	MOVQ        32(SI), R9
-	VMOVUPS     Z7, (R10)(R9*1)
-	MOVQ        64(SI), R9
-	VMOVUPS     Z9, (R10)(R9*1)
-	MOVQ        96(SI), R9
 	VMOVUPS     Z4, (R10)(R9*1)
-	VMOVUPS     64(DI), Z3
-	VMOVUPS     320(DI), Z4
-	VMOVUPS     576(DI), Z5
-	VMOVUPS     832(DI), Z6
-	VMOVUPS     1088(DI), Z7
-	VMOVUPS     1344(DI), Z8
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
+	MOVQ        64(SI), R9
+	VMOVUPS     Z6, (R10)(R9*1)
+	MOVQ        96(SI), R9
+	VMOVUPS     Z5, (R10)(R9*1)
+	VMOVUPS     64(DI), Z0
+	VMOVUPS     320(DI), Z1
+	VMOVUPS     576(DI), Z2
+	VMOVUPS     832(DI), Z3
+	VMOVUPS     1088(DI), Z4
+	VMOVUPS     1344(DI), Z5
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole1_add
-	VMOVUPS     (R9)(R8*1), Z5
-	VADDPS      Z5, Z3, Z3
-	VADDPS      Z5, Z7, Z7
-	VADDPS      Z5, Z9, Z9
-	VADDPS      Z5, Z4, Z4
+	VMOVUPS     (R9)(R8*1), Z1
+	VADDPS      Z1, Z0, Z0
+	VADDPS      Z1, Z4, Z4
+	VADDPS      Z1, Z6, Z6
+	VADDPS      Z1, Z5, Z5
 
 whole1_add:
 	MOVQ    48(AX), R10
@@ -306,69 +295,68 @@ whole1_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    8(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z3, Z3
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z0, Z0
 	MOVQ    40(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z7, Z7
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z4, Z4
 	MOVQ    72(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z9, Z9
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z6, Z6
 	MOVQ    104(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z4, Z4
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z5, Z5
 
 whole1_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole1_store
-	VBROADCASTSS 72(AX), Z5
-	VBROADCASTSS 76(AX), Z6
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z7, Z5, Z7
-	VMINPS       Z7, Z6, Z7
-	VMAXPS       Z9, Z5, Z9
-	VMINPS       Z9, Z6, Z9
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
+	VBROADCASTSS 72(AX), Z1
+	VBROADCASTSS 76(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMAXPS       Z4, Z1, Z4
+	VMINPS       Z4, Z2, Z4
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z2, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z2, Z5
 
 whole1_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        8(SI), R9
-	VMOVUPS     Z3, (R10)(R9*1)
+	VMOVUPS     Z0, (R10)(R9*1)
 	MOVQ        40(SI), R9
-	VMOVUPS     Z7, (R10)(R9*1)
-	MOVQ        72(SI), R9
-	VMOVUPS     Z9, (R10)(R9*1)
-	MOVQ        104(SI), R9
 	VMOVUPS     Z4, (R10)(R9*1)
-	VMOVUPS     128(DI), Z3
-	VMOVUPS     384(DI), Z4
-	VMOVUPS     640(DI), Z5
-	VMOVUPS     896(DI), Z6
-	VMOVUPS     1152(DI), Z7
-	VMOVUPS     1408(DI), Z8
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
+	MOVQ        72(SI), R9
+	VMOVUPS     Z6, (R10)(R9*1)
+	MOVQ        104(SI), R9
+	VMOVUPS     Z5, (R10)(R9*1)
+	VMOVUPS     128(DI), Z0
+	VMOVUPS     384(DI), Z1
+	VMOVUPS     640(DI), Z2
+	VMOVUPS     896(DI), Z3
+	VMOVUPS     1152(DI), Z4
+	VMOVUPS     1408(DI), Z5
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole2_add
-	VMOVUPS     (R9)(R8*1), Z5
-	VADDPS      Z5, Z3, Z3
-	VADDPS      Z5, Z7, Z7
-	VADDPS      Z5, Z9, Z9
-	VADDPS      Z5, Z4, Z4
+	VMOVUPS     (R9)(R8*1), Z1
+	VADDPS      Z1, Z0, Z0
+	VADDPS      Z1, Z4, Z4
+	VADDPS      Z1, Z6, Z6
+	VADDPS      Z1, Z5, Z5
 
 whole2_add:
 	MOVQ    48(AX), R10
@@ -377,69 +365,68 @@ whole2_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    16(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z3, Z3
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z0, Z0
 	MOVQ    48(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z7, Z7
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z4, Z4
 	MOVQ    80(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z9, Z9
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z6, Z6
 	MOVQ    112(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z4, Z4
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z5, Z5
 
 whole2_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole2_store
-	VBROADCASTSS 72(AX), Z5
-	VBROADCASTSS 76(AX), Z6
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z7, Z5, Z7
-	VMINPS       Z7, Z6, Z7
-	VMAXPS       Z9, Z5, Z9
-	VMINPS       Z9, Z6, Z9
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
+	VBROADCASTSS 72(AX), Z1
+	VBROADCASTSS 76(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMAXPS       Z4, Z1, Z4
+	VMINPS       Z4, Z2, Z4
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z2, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z2, Z5
 
 whole2_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        16(SI), R9
-	VMOVUPS     Z3, (R10)(R9*1)
+	VMOVUPS     Z0, (R10)(R9*1)
 	MOVQ        48(SI), R9
-	VMOVUPS     Z7, (R10)(R9*1)
-	MOVQ        80(SI), R9
-	VMOVUPS     Z9, (R10)(R9*1)
-	MOVQ        112(SI), R9
 	VMOVUPS     Z4, (R10)(R9*1)
-	VMOVUPS     192(DI), Z3
-	VMOVUPS     448(DI), Z4
-	VMOVUPS     704(DI), Z5
-	VMOVUPS     960(DI), Z6
-	VMOVUPS     1216(DI), Z7
-	VMOVUPS     1472(DI), Z8
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
+	MOVQ        80(SI), R9
+	VMOVUPS     Z6, (R10)(R9*1)
+	MOVQ        112(SI), R9
+	VMOVUPS     Z5, (R10)(R9*1)
+	VMOVUPS     192(DI), Z0
+	VMOVUPS     448(DI), Z1
+	VMOVUPS     704(DI), Z2
+	VMOVUPS     960(DI), Z3
+	VMOVUPS     1216(DI), Z4
+	VMOVUPS     1472(DI), Z5
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole3_add
-	VMOVUPS     (R9)(R8*1), Z5
-	VADDPS      Z5, Z3, Z3
-	VADDPS      Z5, Z7, Z7
-	VADDPS      Z5, Z9, Z9
-	VADDPS      Z5, Z4, Z4
+	VMOVUPS     (R9)(R8*1), Z1
+	VADDPS      Z1, Z0, Z0
+	VADDPS      Z1, Z4, Z4
+	VADDPS      Z1, Z6, Z6
+	VADDPS      Z1, Z5, Z5
 
 whole3_add:
 	MOVQ    48(AX), R10
@@ -448,253 +435,246 @@ whole3_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    24(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z3, Z3
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z0, Z0
 	MOVQ    56(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z7, Z7
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z4, Z4
 	MOVQ    88(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z9, Z9
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z6, Z6
 	MOVQ    120(R11), R9
-	VMOVUPS (R10)(R9*1), Z5
-	VADDPS  Z5, Z4, Z4
+	VMOVUPS (R10)(R9*1), Z1
+	VADDPS  Z1, Z5, Z5
 
 whole3_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole3_store
-	VBROADCASTSS 72(AX), Z5
-	VBROADCASTSS 76(AX), Z6
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z7, Z5, Z7
-	VMINPS       Z7, Z6, Z7
-	VMAXPS       Z9, Z5, Z9
-	VMINPS       Z9, Z6, Z9
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
+	VBROADCASTSS 72(AX), Z1
+	VBROADCASTSS 76(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMAXPS       Z4, Z1, Z4
+	VMINPS       Z4, Z2, Z4
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z2, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z2, Z5
 
 whole3_store:
 	LEAQ    (BX)(R8*1), R10
 	MOVQ    24(SI), R9
-	VMOVUPS Z3, (R10)(R9*1)
+	VMOVUPS Z0, (R10)(R9*1)
 	MOVQ    56(SI), R9
-	VMOVUPS Z7, (R10)(R9*1)
-	MOVQ    88(SI), R9
-	VMOVUPS Z9, (R10)(R9*1)
-	MOVQ    120(SI), R9
 	VMOVUPS Z4, (R10)(R9*1)
+	MOVQ    88(SI), R9
+	VMOVUPS Z6, (R10)(R9*1)
+	MOVQ    120(SI), R9
+	VMOVUPS Z5, (R10)(R9*1)
 	ADDQ    $0x00000040, R8
 	JMP     vector
 
 rest:
 	TESTQ        R9, R9
 	JZ           done
-	VMOVD        R9, X3
-	VPBROADCASTD X3, Z3
-	VPCMPGTD     lane<>+0(SB), Z3, K1
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Z0
+	VPCMPGTD     lane<>+0(SB), Z0, K1
 	LEAQ         (CX)(R8*1), R9
+	VMOVUPS.Z    (R9), K1, Z0
+	ADDQ         DX, R9
+	VMOVUPS.Z    (R9), K1, Z1
+	ADDQ         DX, R9
+	VMOVUPS.Z    (R9), K1, Z2
+	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z3
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z4
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z5
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z6
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z2, Z6, Z4
+	VADDPS       Z4, Z0, Z0
+	VMULPS       float0<>+0(SB), Z1, Z4
+	VFMADD231PS  float1<>+0(SB), Z3, Z4
+	VMULPS       float2<>+0(SB), Z6, Z6
+	VFMADD231PS  float3<>+0(SB), Z2, Z6
+	VFMADD231PS  float4<>+0(SB), Z1, Z5
+	VFMADD231PS  float5<>+0(SB), Z3, Z5
+	VMOVUPS      Z0, (DI)
+	VMOVUPS      Z4, 64(DI)
+	VMOVUPS      Z6, 128(DI)
+	VMOVUPS      Z5, 192(DI)
+	VMOVUPS.Z    (R9), K1, Z0
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z7
+	VMOVUPS.Z    (R9), K1, Z1
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z8
+	VMOVUPS.Z    (R9), K1, Z2
 	ADDQ         DX, R9
-	VADDPS       Z5, Z4, Z9
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z7, Z6, Z5
-	VSUBPS       Z7, Z6, Z6
-	VADDPS       Z5, Z9, Z7
-	VADDPS       Z7, Z3, Z3
-	VMOVAPS      Z4, Z7
-	VFMADD231PS  Z6, Z0, Z7
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z5, Z1, Z9
-	VADDPS       Z8, Z4, Z4
-	VMOVAPS      Z4, Z4
-	VFMADD231PS  Z6, Z2, Z4
-	VMOVUPS      Z3, (DI)
-	VMOVUPS      Z7, 64(DI)
-	VMOVUPS      Z9, 128(DI)
-	VMOVUPS      Z4, 192(DI)
 	VMOVUPS.Z    (R9), K1, Z3
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z4
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z5
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z6
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z2, Z6, Z4
+	VADDPS       Z4, Z0, Z0
+	VMULPS       float0<>+0(SB), Z1, Z4
+	VFMADD231PS  float1<>+0(SB), Z3, Z4
+	VMULPS       float2<>+0(SB), Z6, Z6
+	VFMADD231PS  float3<>+0(SB), Z2, Z6
+	VFMADD231PS  float4<>+0(SB), Z1, Z5
+	VFMADD231PS  float5<>+0(SB), Z3, Z5
+	VMOVUPS      Z0, 256(DI)
+	VMOVUPS      Z4, 320(DI)
+	VMOVUPS      Z6, 384(DI)
+	VMOVUPS      Z5, 448(DI)
+	VMOVUPS.Z    (R9), K1, Z0
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z7
+	VMOVUPS.Z    (R9), K1, Z1
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z8
+	VMOVUPS.Z    (R9), K1, Z2
 	ADDQ         DX, R9
-	VADDPS       Z5, Z4, Z9
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z7, Z6, Z5
-	VSUBPS       Z7, Z6, Z6
-	VADDPS       Z5, Z9, Z7
-	VADDPS       Z7, Z3, Z3
-	VMOVAPS      Z4, Z7
-	VFMADD231PS  Z6, Z0, Z7
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z5, Z1, Z9
-	VADDPS       Z8, Z4, Z4
-	VMOVAPS      Z4, Z4
-	VFMADD231PS  Z6, Z2, Z4
-	VMOVUPS      Z3, 256(DI)
-	VMOVUPS      Z7, 320(DI)
-	VMOVUPS      Z9, 384(DI)
-	VMOVUPS      Z4, 448(DI)
 	VMOVUPS.Z    (R9), K1, Z3
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z4
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z5
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z6
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z2, Z6, Z4
+	VADDPS       Z4, Z0, Z0
+	VMULPS       float0<>+0(SB), Z1, Z4
+	VFMADD231PS  float1<>+0(SB), Z3, Z4
+	VMULPS       float2<>+0(SB), Z6, Z6
+	VFMADD231PS  float3<>+0(SB), Z2, Z6
+	VFMADD231PS  float4<>+0(SB), Z1, Z5
+	VFMADD231PS  float5<>+0(SB), Z3, Z5
+	VMOVUPS      Z0, 512(DI)
+	VMOVUPS      Z4, 576(DI)
+	VMOVUPS      Z6, 640(DI)
+	VMOVUPS      Z5, 704(DI)
+	VMOVUPS.Z    (R9), K1, Z0
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z7
+	VMOVUPS.Z    (R9), K1, Z1
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z8
+	VMOVUPS.Z    (R9), K1, Z2
 	ADDQ         DX, R9
-	VADDPS       Z5, Z4, Z9
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z7, Z6, Z5
-	VSUBPS       Z7, Z6, Z6
-	VADDPS       Z5, Z9, Z7
-	VADDPS       Z7, Z3, Z3
-	VMOVAPS      Z4, Z7
-	VFMADD231PS  Z6, Z0, Z7
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z5, Z1, Z9
-	VADDPS       Z8, Z4, Z4
-	VMOVAPS      Z4, Z4
-	VFMADD231PS  Z6, Z2, Z4
-	VMOVUPS      Z3, 512(DI)
-	VMOVUPS      Z7, 576(DI)
-	VMOVUPS      Z9, 640(DI)
-	VMOVUPS      Z4, 704(DI)
 	VMOVUPS.Z    (R9), K1, Z3
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z4
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z5
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z6
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z2, Z6, Z4
+	VADDPS       Z4, Z0, Z0
+	VMULPS       float0<>+0(SB), Z1, Z4
+	VFMADD231PS  float1<>+0(SB), Z3, Z4
+	VMULPS       float2<>+0(SB), Z6, Z6
+	VFMADD231PS  float3<>+0(SB), Z2, Z6
+	VFMADD231PS  float4<>+0(SB), Z1, Z5
+	VFMADD231PS  float5<>+0(SB), Z3, Z5
+	VMOVUPS      Z0, 768(DI)
+	VMOVUPS      Z4, 832(DI)
+	VMOVUPS      Z6, 896(DI)
+	VMOVUPS      Z5, 960(DI)
+	VMOVUPS.Z    (R9), K1, Z0
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z7
+	VMOVUPS.Z    (R9), K1, Z1
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z8
+	VMOVUPS.Z    (R9), K1, Z2
 	ADDQ         DX, R9
-	VADDPS       Z5, Z4, Z9
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z7, Z6, Z5
-	VSUBPS       Z7, Z6, Z6
-	VADDPS       Z5, Z9, Z7
-	VADDPS       Z7, Z3, Z3
-	VMOVAPS      Z4, Z7
-	VFMADD231PS  Z6, Z0, Z7
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z5, Z1, Z9
-	VADDPS       Z8, Z4, Z4
-	VMOVAPS      Z4, Z4
-	VFMADD231PS  Z6, Z2, Z4
-	VMOVUPS      Z3, 768(DI)
-	VMOVUPS      Z7, 832(DI)
-	VMOVUPS      Z9, 896(DI)
-	VMOVUPS      Z4, 960(DI)
 	VMOVUPS.Z    (R9), K1, Z3
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z4
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z5
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z6
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z2, Z6, Z4
+	VADDPS       Z4, Z0, Z0
+	VMULPS       float0<>+0(SB), Z1, Z4
+	VFMADD231PS  float1<>+0(SB), Z3, Z4
+	VMULPS       float2<>+0(SB), Z6, Z6
+	VFMADD231PS  float3<>+0(SB), Z2, Z6
+	VFMADD231PS  float4<>+0(SB), Z1, Z5
+	VFMADD231PS  float5<>+0(SB), Z3, Z5
+	VMOVUPS      Z0, 1024(DI)
+	VMOVUPS      Z4, 1088(DI)
+	VMOVUPS      Z6, 1152(DI)
+	VMOVUPS      Z5, 1216(DI)
+	VMOVUPS.Z    (R9), K1, Z0
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z7
+	VMOVUPS.Z    (R9), K1, Z1
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z8
+	VMOVUPS.Z    (R9), K1, Z2
 	ADDQ         DX, R9
-	VADDPS       Z5, Z4, Z9
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z7, Z6, Z5
-	VSUBPS       Z7, Z6, Z6
-	VADDPS       Z5, Z9, Z7
-	VADDPS       Z7, Z3, Z3
-	VMOVAPS      Z4, Z7
-	VFMADD231PS  Z6, Z0, Z7
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z5, Z1, Z9
-	VADDPS       Z8, Z4, Z4
-	VMOVAPS      Z4, Z4
-	VFMADD231PS  Z6, Z2, Z4
-	VMOVUPS      Z3, 1024(DI)
-	VMOVUPS      Z7, 1088(DI)
-	VMOVUPS      Z9, 1152(DI)
-	VMOVUPS      Z4, 1216(DI)
 	VMOVUPS.Z    (R9), K1, Z3
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z4
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z5
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z6
-	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z7
-	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z8
-	ADDQ         DX, R9
-	VADDPS       Z5, Z4, Z9
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z7, Z6, Z5
-	VSUBPS       Z7, Z6, Z6
-	VADDPS       Z5, Z9, Z7
-	VADDPS       Z7, Z3, Z3
-	VMOVAPS      Z4, Z7
-	VFMADD231PS  Z6, Z0, Z7
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z5, Z1, Z9
-	VADDPS       Z8, Z4, Z4
-	VMOVAPS      Z4, Z4
-	VFMADD231PS  Z6, Z2, Z4
-	VMOVUPS      Z3, 1280(DI)
-	VMOVUPS      Z7, 1344(DI)
-	VMOVUPS      Z9, 1408(DI)
-	VMOVUPS      Z4, 1472(DI)
-	VMOVUPS      (DI), Z3
-	VMOVUPS      256(DI), Z4
-	VMOVUPS      512(DI), Z5
-	VMOVUPS      768(DI), Z6
-	VMOVUPS      1024(DI), Z7
-	VMOVUPS      1280(DI), Z8
-	VADDPS       Z5, Z4, Z9
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z7, Z6, Z5
-	VSUBPS       Z7, Z6, Z6
-	VADDPS       Z5, Z9, Z7
-	VADDPS       Z7, Z3, Z3
-	VMOVAPS      Z4, Z7
-	VFMADD231PS  Z6, Z0, Z7
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z5, Z1, Z9
-	VADDPS       Z8, Z4, Z4
-	VMOVAPS      Z4, Z4
-	VFMADD231PS  Z6, Z2, Z4
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z2, Z6, Z4
+	VADDPS       Z4, Z0, Z0
+	VMULPS       float0<>+0(SB), Z1, Z4
+	VFMADD231PS  float1<>+0(SB), Z3, Z4
+	VMULPS       float2<>+0(SB), Z6, Z6
+	VFMADD231PS  float3<>+0(SB), Z2, Z6
+	VFMADD231PS  float4<>+0(SB), Z1, Z5
+	VFMADD231PS  float5<>+0(SB), Z3, Z5
+	VMOVUPS      Z0, 1280(DI)
+	VMOVUPS      Z4, 1344(DI)
+	VMOVUPS      Z6, 1408(DI)
+	VMOVUPS      Z5, 1472(DI)
+	VMOVUPS      (DI), Z0
+	VMOVUPS      256(DI), Z1
+	VMOVUPS      512(DI), Z2
+	VMOVUPS      768(DI), Z3
+	VMOVUPS      1024(DI), Z4
+	VMOVUPS      1280(DI), Z5
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z2, Z6, Z4
+	VADDPS       Z4, Z0, Z0
+	VMULPS       float0<>+0(SB), Z1, Z4
+	VFMADD231PS  float1<>+0(SB), Z3, Z4
+	VMULPS       float2<>+0(SB), Z6, Z6
+	VFMADD231PS  float3<>+0(SB), Z2, Z6
+	VFMADD231PS  float4<>+0(SB), Z1, Z5
+	VFMADD231PS  float5<>+0(SB), Z3, Z5
 	MOVQ         40(AX), R9
 	TESTQ        R9, R9
 	JZ           part0_add
-	VMOVUPS.Z    (R9)(R8*1), K1, Z5
-	VADDPS       Z5, Z3, Z3
-	VADDPS       Z5, Z7, Z7
-	VADDPS       Z5, Z9, Z9
-	VADDPS       Z5, Z4, Z4
+	VMOVUPS.Z    (R9)(R8*1), K1, Z1
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z1, Z4, Z4
+	VADDPS       Z1, Z6, Z6
+	VADDPS       Z1, Z5, Z5
 
 part0_add:
 	MOVQ      48(AX), R10
@@ -703,69 +683,68 @@ part0_add:
 	ADDQ      R8, R10
 	MOVQ      56(AX), CX
 	MOVQ      (CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z3, Z3
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
 	MOVQ      32(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z7, Z7
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z4, Z4
 	MOVQ      64(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z9, Z9
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z6, Z6
 	MOVQ      96(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z4, Z4
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z5, Z5
 
 part0_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part0_store
-	VBROADCASTSS 72(AX), Z5
-	VBROADCASTSS 76(AX), Z6
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z7, Z5, Z7
-	VMINPS       Z7, Z6, Z7
-	VMAXPS       Z9, Z5, Z9
-	VMINPS       Z9, Z6, Z9
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
+	VBROADCASTSS 72(AX), Z1
+	VBROADCASTSS 76(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMAXPS       Z4, Z1, Z4
+	VMINPS       Z4, Z2, Z4
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z2, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z2, Z5
 
 part0_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        (SI), R9
-	VMOVUPS     Z3, K1, (R10)(R9*1)
+	VMOVUPS     Z0, K1, (R10)(R9*1)
 	MOVQ        32(SI), R9
-	VMOVUPS     Z7, K1, (R10)(R9*1)
-	MOVQ        64(SI), R9
-	VMOVUPS     Z9, K1, (R10)(R9*1)
-	MOVQ        96(SI), R9
 	VMOVUPS     Z4, K1, (R10)(R9*1)
-	VMOVUPS     64(DI), Z3
-	VMOVUPS     320(DI), Z4
-	VMOVUPS     576(DI), Z5
-	VMOVUPS     832(DI), Z6
-	VMOVUPS     1088(DI), Z7
-	VMOVUPS     1344(DI), Z8
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
+	MOVQ        64(SI), R9
+	VMOVUPS     Z6, K1, (R10)(R9*1)
+	MOVQ        96(SI), R9
+	VMOVUPS     Z5, K1, (R10)(R9*1)
+	VMOVUPS     64(DI), Z0
+	VMOVUPS     320(DI), Z1
+	VMOVUPS     576(DI), Z2
+	VMOVUPS     832(DI), Z3
+	VMOVUPS     1088(DI), Z4
+	VMOVUPS     1344(DI), Z5
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          part1_add
-	VMOVUPS.Z   (R9)(R8*1), K1, Z5
-	VADDPS      Z5, Z3, Z3
-	VADDPS      Z5, Z7, Z7
-	VADDPS      Z5, Z9, Z9
-	VADDPS      Z5, Z4, Z4
+	VMOVUPS.Z   (R9)(R8*1), K1, Z1
+	VADDPS      Z1, Z0, Z0
+	VADDPS      Z1, Z4, Z4
+	VADDPS      Z1, Z6, Z6
+	VADDPS      Z1, Z5, Z5
 
 part1_add:
 	MOVQ      48(AX), R10
@@ -774,69 +753,68 @@ part1_add:
 	ADDQ      R8, R10
 	MOVQ      56(AX), CX
 	MOVQ      8(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z3, Z3
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
 	MOVQ      40(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z7, Z7
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z4, Z4
 	MOVQ      72(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z9, Z9
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z6, Z6
 	MOVQ      104(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z4, Z4
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z5, Z5
 
 part1_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part1_store
-	VBROADCASTSS 72(AX), Z5
-	VBROADCASTSS 76(AX), Z6
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z7, Z5, Z7
-	VMINPS       Z7, Z6, Z7
-	VMAXPS       Z9, Z5, Z9
-	VMINPS       Z9, Z6, Z9
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
+	VBROADCASTSS 72(AX), Z1
+	VBROADCASTSS 76(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMAXPS       Z4, Z1, Z4
+	VMINPS       Z4, Z2, Z4
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z2, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z2, Z5
 
 part1_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        8(SI), R9
-	VMOVUPS     Z3, K1, (R10)(R9*1)
+	VMOVUPS     Z0, K1, (R10)(R9*1)
 	MOVQ        40(SI), R9
-	VMOVUPS     Z7, K1, (R10)(R9*1)
-	MOVQ        72(SI), R9
-	VMOVUPS     Z9, K1, (R10)(R9*1)
-	MOVQ        104(SI), R9
 	VMOVUPS     Z4, K1, (R10)(R9*1)
-	VMOVUPS     128(DI), Z3
-	VMOVUPS     384(DI), Z4
-	VMOVUPS     640(DI), Z5
-	VMOVUPS     896(DI), Z6
-	VMOVUPS     1152(DI), Z7
-	VMOVUPS     1408(DI), Z8
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z9
-	VFMADD231PS Z5, Z1, Z9
-	VADDPS      Z8, Z4, Z4
-	VMOVAPS     Z4, Z4
-	VFMADD231PS Z6, Z2, Z4
+	MOVQ        72(SI), R9
+	VMOVUPS     Z6, K1, (R10)(R9*1)
+	MOVQ        104(SI), R9
+	VMOVUPS     Z5, K1, (R10)(R9*1)
+	VMOVUPS     128(DI), Z0
+	VMOVUPS     384(DI), Z1
+	VMOVUPS     640(DI), Z2
+	VMOVUPS     896(DI), Z3
+	VMOVUPS     1152(DI), Z4
+	VMOVUPS     1408(DI), Z5
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          part2_add
-	VMOVUPS.Z   (R9)(R8*1), K1, Z5
-	VADDPS      Z5, Z3, Z3
-	VADDPS      Z5, Z7, Z7
-	VADDPS      Z5, Z9, Z9
-	VADDPS      Z5, Z4, Z4
+	VMOVUPS.Z   (R9)(R8*1), K1, Z1
+	VADDPS      Z1, Z0, Z0
+	VADDPS      Z1, Z4, Z4
+	VADDPS      Z1, Z6, Z6
+	VADDPS      Z1, Z5, Z5
 
 part2_add:
 	MOVQ      48(AX), R10
@@ -845,69 +823,68 @@ part2_add:
 	ADDQ      R8, R10
 	MOVQ      56(AX), CX
 	MOVQ      16(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z3, Z3
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
 	MOVQ      48(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z7, Z7
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z4, Z4
 	MOVQ      80(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z9, Z9
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z6, Z6
 	MOVQ      112(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z5
-	VADDPS    Z5, Z4, Z4
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z5, Z5
 
 part2_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part2_store
-	VBROADCASTSS 72(AX), Z5
-	VBROADCASTSS 76(AX), Z6
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMAXPS       Z7, Z5, Z7
-	VMINPS       Z7, Z6, Z7
-	VMAXPS       Z9, Z5, Z9
-	VMINPS       Z9, Z6, Z9
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
+	VBROADCASTSS 72(AX), Z1
+	VBROADCASTSS 76(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMAXPS       Z4, Z1, Z4
+	VMINPS       Z4, Z2, Z4
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z2, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z2, Z5
 
 part2_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        16(SI), R9
-	VMOVUPS     Z3, K1, (R10)(R9*1)
+	VMOVUPS     Z0, K1, (R10)(R9*1)
 	MOVQ        48(SI), R9
-	VMOVUPS     Z7, K1, (R10)(R9*1)
-	MOVQ        80(SI), R9
-	VMOVUPS     Z9, K1, (R10)(R9*1)
-	MOVQ        112(SI), R9
 	VMOVUPS     Z4, K1, (R10)(R9*1)
-	VMOVUPS     192(DI), Z3
-	VMOVUPS     448(DI), Z4
-	VMOVUPS     704(DI), Z5
-	VMOVUPS     960(DI), Z6
-	VMOVUPS     1216(DI), Z7
-	VMOVUPS     1472(DI), Z8
-	VADDPS      Z5, Z4, Z9
-	VSUBPS      Z5, Z4, Z4
-	VADDPS      Z7, Z6, Z5
-	VSUBPS      Z7, Z6, Z6
-	VADDPS      Z5, Z9, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVAPS     Z4, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVAPS     Z9, Z0
-	VFMADD231PS Z5, Z1, Z0
-	VADDPS      Z8, Z4, Z1
-	VMOVAPS     Z1, Z1
-	VFMADD231PS Z6, Z2, Z1
+	MOVQ        80(SI), R9
+	VMOVUPS     Z6, K1, (R10)(R9*1)
+	MOVQ        112(SI), R9
+	VMOVUPS     Z5, K1, (R10)(R9*1)
+	VMOVUPS     192(DI), Z0
+	VMOVUPS     448(DI), Z1
+	VMOVUPS     704(DI), Z2
+	VMOVUPS     960(DI), Z3
+	VMOVUPS     1216(DI), Z4
+	VMOVUPS     1472(DI), Z5
+	VADDPS      Z2, Z1, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z4, Z3, Z2
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z6, Z4
+	VADDPS      Z4, Z0, Z0
+	VMULPS      float0<>+0(SB), Z1, Z4
+	VFMADD231PS float1<>+0(SB), Z3, Z4
+	VMULPS      float2<>+0(SB), Z6, Z6
+	VFMADD231PS float3<>+0(SB), Z2, Z6
+	VFMADD231PS float4<>+0(SB), Z1, Z5
+	VFMADD231PS float5<>+0(SB), Z3, Z5
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          part3_add
-	VMOVUPS.Z   (R9)(R8*1), K1, Z2
-	VADDPS      Z2, Z3, Z3
-	VADDPS      Z2, Z7, Z7
-	VADDPS      Z2, Z0, Z0
-	VADDPS      Z2, Z1, Z1
+	VMOVUPS.Z   (R9)(R8*1), K1, Z1
+	VADDPS      Z1, Z0, Z0
+	VADDPS      Z1, Z4, Z4
+	VADDPS      Z1, Z6, Z6
+	VADDPS      Z1, Z5, Z5
 
 part3_add:
 	MOVQ      48(AX), R10
@@ -916,55 +893,154 @@ part3_add:
 	ADDQ      R8, R10
 	MOVQ      56(AX), CX
 	MOVQ      24(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z2
-	VADDPS    Z2, Z3, Z3
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
 	MOVQ      56(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z2
-	VADDPS    Z2, Z7, Z7
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z4, Z4
 	MOVQ      88(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z2
-	VADDPS    Z2, Z0, Z0
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z6, Z6
 	MOVQ      120(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z2
-	VADDPS    Z2, Z1, Z1
+	VMOVUPS.Z (R10)(R9*1), K1, Z1
+	VADDPS    Z1, Z5, Z5
 
 part3_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part3_store
-	VBROADCASTSS 72(AX), Z2
-	VBROADCASTSS 76(AX), Z4
-	VMAXPS       Z3, Z2, Z3
-	VMINPS       Z3, Z4, Z3
-	VMAXPS       Z7, Z2, Z7
-	VMINPS       Z7, Z4, Z7
-	VMAXPS       Z0, Z2, Z0
-	VMINPS       Z0, Z4, Z0
-	VMAXPS       Z1, Z2, Z1
-	VMINPS       Z1, Z4, Z1
+	VBROADCASTSS 72(AX), Z1
+	VBROADCASTSS 76(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMAXPS       Z4, Z1, Z4
+	VMINPS       Z4, Z2, Z4
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z2, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z2, Z5
 
 part3_store:
 	LEAQ    (BX)(R8*1), R10
 	MOVQ    24(SI), R9
-	VMOVUPS Z3, K1, (R10)(R9*1)
-	MOVQ    56(SI), R9
-	VMOVUPS Z7, K1, (R10)(R9*1)
-	MOVQ    88(SI), R9
 	VMOVUPS Z0, K1, (R10)(R9*1)
+	MOVQ    56(SI), R9
+	VMOVUPS Z4, K1, (R10)(R9*1)
+	MOVQ    88(SI), R9
+	VMOVUPS Z6, K1, (R10)(R9*1)
 	MOVQ    120(SI), R9
-	VMOVUPS Z1, K1, (R10)(R9*1)
+	VMOVUPS Z5, K1, (R10)(R9*1)
 
 done:
 	VZEROUPPER
 	RET
 
-DATA float2<>+0(SB)/4, $(2.0)
-GLOBL float2<>(SB), RODATA|NOPTR, $4
+DATA float0<>+0(SB)/4, $(0.6875)
+DATA float0<>+4(SB)/4, $(0.6875)
+DATA float0<>+8(SB)/4, $(0.6875)
+DATA float0<>+12(SB)/4, $(0.6875)
+DATA float0<>+16(SB)/4, $(0.6875)
+DATA float0<>+20(SB)/4, $(0.6875)
+DATA float0<>+24(SB)/4, $(0.6875)
+DATA float0<>+28(SB)/4, $(0.6875)
+DATA float0<>+32(SB)/4, $(0.6875)
+DATA float0<>+36(SB)/4, $(0.6875)
+DATA float0<>+40(SB)/4, $(0.6875)
+DATA float0<>+44(SB)/4, $(0.6875)
+DATA float0<>+48(SB)/4, $(0.6875)
+DATA float0<>+52(SB)/4, $(0.6875)
+DATA float0<>+56(SB)/4, $(0.6875)
+DATA float0<>+60(SB)/4, $(0.6875)
+GLOBL float0<>(SB), RODATA|NOPTR, $64
 
-DATA float4<>+0(SB)/4, $(4.0)
-GLOBL float4<>(SB), RODATA|NOPTR, $4
+DATA float1<>+0(SB)/4, $(1.5)
+DATA float1<>+4(SB)/4, $(1.5)
+DATA float1<>+8(SB)/4, $(1.5)
+DATA float1<>+12(SB)/4, $(1.5)
+DATA float1<>+16(SB)/4, $(1.5)
+DATA float1<>+20(SB)/4, $(1.5)
+DATA float1<>+24(SB)/4, $(1.5)
+DATA float1<>+28(SB)/4, $(1.5)
+DATA float1<>+32(SB)/4, $(1.5)
+DATA float1<>+36(SB)/4, $(1.5)
+DATA float1<>+40(SB)/4, $(1.5)
+DATA float1<>+44(SB)/4, $(1.5)
+DATA float1<>+48(SB)/4, $(1.5)
+DATA float1<>+52(SB)/4, $(1.5)
+DATA float1<>+56(SB)/4, $(1.5)
+DATA float1<>+60(SB)/4, $(1.5)
+GLOBL float1<>(SB), RODATA|NOPTR, $64
 
-DATA float8<>+0(SB)/4, $(8.0)
-GLOBL float8<>(SB), RODATA|NOPTR, $4
+DATA float2<>+0(SB)/4, $(0.47265625)
+DATA float2<>+4(SB)/4, $(0.47265625)
+DATA float2<>+8(SB)/4, $(0.47265625)
+DATA float2<>+12(SB)/4, $(0.47265625)
+DATA float2<>+16(SB)/4, $(0.47265625)
+DATA float2<>+20(SB)/4, $(0.47265625)
+DATA float2<>+24(SB)/4, $(0.47265625)
+DATA float2<>+28(SB)/4, $(0.47265625)
+DATA float2<>+32(SB)/4, $(0.47265625)
+DATA float2<>+36(SB)/4, $(0.47265625)
+DATA float2<>+40(SB)/4, $(0.47265625)
+DATA float2<>+44(SB)/4, $(0.47265625)
+DATA float2<>+48(SB)/4, $(0.47265625)
+DATA float2<>+52(SB)/4, $(0.47265625)
+DATA float2<>+56(SB)/4, $(0.47265625)
+DATA float2<>+60(SB)/4, $(0.47265625)
+GLOBL float2<>(SB), RODATA|NOPTR, $64
+
+DATA float3<>+0(SB)/4, $(2.25)
+DATA float3<>+4(SB)/4, $(2.25)
+DATA float3<>+8(SB)/4, $(2.25)
+DATA float3<>+12(SB)/4, $(2.25)
+DATA float3<>+16(SB)/4, $(2.25)
+DATA float3<>+20(SB)/4, $(2.25)
+DATA float3<>+24(SB)/4, $(2.25)
+DATA float3<>+28(SB)/4, $(2.25)
+DATA float3<>+32(SB)/4, $(2.25)
+DATA float3<>+36(SB)/4, $(2.25)
+DATA float3<>+40(SB)/4, $(2.25)
+DATA float3<>+44(SB)/4, $(2.25)
+DATA float3<>+48(SB)/4, $(2.25)
+DATA float3<>+52(SB)/4, $(2.25)
+DATA float3<>+56(SB)/4, $(2.25)
+DATA float3<>+60(SB)/4, $(2.25)
+GLOBL float3<>(SB), RODATA|NOPTR, $64
+
+DATA float4<>+0(SB)/4, $(0.32495117)
+DATA float4<>+4(SB)/4, $(0.32495117)
+DATA float4<>+8(SB)/4, $(0.32495117)
+DATA float4<>+12(SB)/4, $(0.32495117)
+DATA float4<>+16(SB)/4, $(0.32495117)
+DATA float4<>+20(SB)/4, $(0.32495117)
+DATA float4<>+24(SB)/4, $(0.32495117)
+DATA float4<>+28(SB)/4, $(0.32495117)
+DATA float4<>+32(SB)/4, $(0.32495117)
+DATA float4<>+36(SB)/4, $(0.32495117)
+DATA float4<>+40(SB)/4, $(0.32495117)
+DATA float4<>+44(SB)/4, $(0.32495117)
+DATA float4<>+48(SB)/4, $(0.32495117)
+DATA float4<>+52(SB)/4, $(0.32495117)
+DATA float4<>+56(SB)/4, $(0.32495117)
+DATA float4<>+60(SB)/4, $(0.32495117)
+GLOBL float4<>(SB), RODATA|NOPTR, $64
+
+DATA float5<>+0(SB)/4, $(3.375)
+DATA float5<>+4(SB)/4, $(3.375)
+DATA float5<>+8(SB)/4, $(3.375)
+DATA float5<>+12(SB)/4, $(3.375)
+DATA float5<>+16(SB)/4, $(3.375)
+DATA float5<>+20(SB)/4, $(3.375)
+DATA float5<>+24(SB)/4, $(3.375)
+DATA float5<>+28(SB)/4, $(3.375)
+DATA float5<>+32(SB)/4, $(3.375)
+DATA float5<>+36(SB)/4, $(3.375)
+DATA float5<>+40(SB)/4, $(3.375)
+DATA float5<>+44(SB)/4, $(3.375)
+DATA float5<>+48(SB)/4, $(3.375)
+DATA float5<>+52(SB)/4, $(3.375)
+DATA float5<>+56(SB)/4, $(3.375)
+DATA float5<>+60(SB)/4, $(3.375)
+GLOBL float5<>(SB), RODATA|NOPTR, $64
 
 DATA lane<>+0(SB)/4, $0x00000000
 DATA lane<>+4(SB)/4, $0x00000001
