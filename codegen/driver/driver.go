@@ -213,6 +213,9 @@ func generate(src *Source, target *op.Target, o Options, res *Result) error {
 		return err
 	}
 	see := func(stage string) {
+		if err := k.Verify(); err != nil {
+			ir.Bugf(nil, "after %s: %v", stage, err)
+		}
 		if o.Kir != nil {
 			o.Kir(stage, k)
 		}
