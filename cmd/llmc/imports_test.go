@@ -87,7 +87,7 @@ var thirdParty = []importRow{
 	{"google.golang.org/protobuf", []string{"formats/..."}},
 	{"golang.org/x/sys", []string{"formats/mmap", "runtime/...", "cmd/llmc"}},
 	{"golang.org/x/exp", []string{"..."}},
-	{"golang.org/x/image", []string{"formats/picture"}},
+	{"golang.org/x/image", []string{"formats/picture", "ir/host/images"}},
 	{"golang.org/x/text", []string{"runtime/tokenizer"}},
 	{"github.com/mmcloughlin/avo", []string{"kernelsgen/...", "codegen/gopkg"}},
 }

@@ -40,6 +40,9 @@ func TestOperatorsAgree(t *testing.T) {
 			}
 			var c op.Cases
 			d.Cases(&c)
+			if c.Why != "" {
+				t.Skip(c.Why)
+			}
 			if len(c.List) == 0 {
 				t.Fatal("no cases")
 			}

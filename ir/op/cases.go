@@ -18,11 +18,15 @@ type Case struct {
 // Cases collects them.
 type Cases struct {
 	List   []Case
+	Why    string // why there are none
 	elems  []dtype.Type
 	attrs  []attr.List
 	lo, hi float64
 	tol    float64
 }
+
+// None says why values cannot be drawn; such operators have published cases, or tests of their own.
+func (c *Cases) None(why string) { c.Why = why }
 
 // Elem sets the element types of the cases that follow.
 func (c *Cases) Elem(t ...dtype.Type) *Cases { c.elems = t; return c }

@@ -15,7 +15,7 @@ func lists() [][]*op.Def {
 		unaryDefs(), binaryDefs(), selectDefs(), castDefs(), dropoutDefs(),
 		viewDefs(), joinDefs(), linearDefs(), reduceDefs(), softmaxDefs(), normDefs(), attentionDefs(),
 		convDefs(), poolDefs(), batchNormDefs(), quantDefs(), rnnDefs(), scatterDefs(), pickDefs(), fillDefs(), controlDefs(), resizeDefs(),
-		memoryDefs(), visionDefs(), signalDefs(), randomDefs(), recurrenceDefs(),
+		memoryDefs(), visionDefs(), signalDefs(), randomDefs(), recurrenceDefs(), imageDefs(),
 	}
 }
 

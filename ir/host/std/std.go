@@ -6,6 +6,7 @@ import (
 	"github.com/llmc-go/llmc/ir/host"
 	"github.com/llmc-go/llmc/ir/host/control"
 	"github.com/llmc-go/llmc/ir/host/elementwise"
+	"github.com/llmc-go/llmc/ir/host/images"
 	"github.com/llmc-go/llmc/ir/host/index"
 	"github.com/llmc-go/llmc/ir/host/linear"
 	"github.com/llmc-go/llmc/ir/host/movement"
@@ -22,7 +23,7 @@ import (
 func All() []host.Fn {
 	var l []host.Fn
 	for _, f := range [][]host.Fn{
-		control.All(), elementwise.All(), index.All(), linear.All(), movement.All(), norm.All(),
+		control.All(), elementwise.All(), images.All(), index.All(), linear.All(), movement.All(), norm.All(),
 		sequence.All(),
 		quant.All(), recurrent.All(), reduce.All(), signal.All(), spatial.All(),
 	} {
