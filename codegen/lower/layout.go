@@ -18,9 +18,6 @@ import (
 // planLayouts decides which values of a region lie with the channels last: results of convolutions over
 // pictures, and what element-wise groups, pools and concats make of such values.
 func (l *lowerer) planLayouts(r *ir.Region) {
-	if l.widest(r) < fewChannels {
-		return
-	}
 	for _, n := range r.Nodes {
 		if len(n.Out) == 0 || n.Out[0].Rank() != 4 || n.Op == ir.OpConst {
 			continue
@@ -33,27 +30,6 @@ func (l *lowerer) planLayouts(r *ir.Region) {
 			}
 		}
 	}
-}
-
-// fewChannels is the number of output channels below which the panels of a product over pixels stay mostly empty: a
-// net of such convolutions is better off with rows of pixels.
-const fewChannels = 32
-
-// widest is the largest number of output channels of a convolution in the region.
-func (l *lowerer) widest(r *ir.Region) int {
-	most := 0
-	r.Walk(func(n *ir.Node) {
-		d := l.table.Def(n.Op)
-		if d == nil || d.Form == nil || len(n.In) < 2 || n.In[1] == nil || n.In[1].Rank() != 4 {
-			return
-		}
-		if f := l.form(n); f != nil && f.Anchor == anchor.Window && f.Window.Combine == anchor.Dot {
-			if c, ok := n.In[1].Type.Shape[0].Int(); ok {
-				most = max(most, int(c))
-			}
-		}
-	})
-	return most
 }
 
 // keepsLast reports whether the results of a node lie with the channels last.
