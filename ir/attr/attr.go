@@ -196,6 +196,18 @@ func (l List) Ints(name string) []int64 {
 	return v.Ints
 }
 
+// Floats returns a Floats attribute, or nil.
+func (l List) Floats(name string) []float64 {
+	v, _ := l.Get(name)
+	return v.Floats
+}
+
+// Strs returns a Strs attribute, or nil.
+func (l List) Strs(name string) []string {
+	v, _ := l.Get(name)
+	return v.Strs
+}
+
 // Dims returns a Dims attribute, or nil.
 func (l List) Dims(name string) []dim.Expr {
 	v, _ := l.Get(name)

@@ -11,7 +11,7 @@ import (
 func lists() [][]*op.Def {
 	return [][]*op.Def{
 		groups,
-		sequenceDefs(),
+		sequenceDefs(), textDefs(),
 		unaryDefs(), binaryDefs(), selectDefs(), castDefs(), dropoutDefs(),
 		viewDefs(), joinDefs(), linearDefs(), reduceDefs(), softmaxDefs(), normDefs(), attentionDefs(),
 		convDefs(), poolDefs(), batchNormDefs(), quantDefs(), rnnDefs(), scatterDefs(), pickDefs(), fillDefs(), controlDefs(), resizeDefs(),

@@ -17,6 +17,7 @@ import (
 	"github.com/llmc-go/llmc/ir/host/sequence"
 	"github.com/llmc-go/llmc/ir/host/signal"
 	"github.com/llmc-go/llmc/ir/host/spatial"
+	"github.com/llmc-go/llmc/ir/host/text"
 )
 
 // All lists the functions.
@@ -24,7 +25,7 @@ func All() []host.Fn {
 	var l []host.Fn
 	for _, f := range [][]host.Fn{
 		control.All(), elementwise.All(), images.All(), index.All(), linear.All(), movement.All(), norm.All(),
-		sequence.All(),
+		sequence.All(), text.All(),
 		quant.All(), recurrent.All(), reduce.All(), signal.All(), spatial.All(),
 	} {
 		l = append(l, f...)
