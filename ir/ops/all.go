@@ -11,7 +11,7 @@ import (
 func lists() [][]*op.Def {
 	return [][]*op.Def{
 		groups,
-		sequenceDefs(), textDefs(),
+		sequenceDefs(), textDefs(), mlDefs(),
 		unaryDefs(), binaryDefs(), selectDefs(), castDefs(), dropoutDefs(),
 		viewDefs(), joinDefs(), linearDefs(), reduceDefs(), softmaxDefs(), normDefs(), attentionDefs(),
 		convDefs(), poolDefs(), batchNormDefs(), quantDefs(), rnnDefs(), scatterDefs(), pickDefs(), fillDefs(), controlDefs(), resizeDefs(),
@@ -22,7 +22,7 @@ func lists() [][]*op.Def {
 // spellings has one entry per file with import-only spellings.
 func spellings() [][]op.Source {
 	return [][]op.Source{
-		sequenceSpellings(),
+		sequenceSpellings(), mlSpellings(),
 		activationSpellings(), castSpellings(), viewSpellings(), joinSpellings(), constantSpellings(),
 		linearSpellings(), reduceSpellings(),
 		poolSpellings(), quantSpellings(), controlSpellings(), resizeSpellings(),

@@ -9,6 +9,7 @@ import (
 	"github.com/llmc-go/llmc/ir/host/images"
 	"github.com/llmc-go/llmc/ir/host/index"
 	"github.com/llmc-go/llmc/ir/host/linear"
+	"github.com/llmc-go/llmc/ir/host/ml"
 	"github.com/llmc-go/llmc/ir/host/movement"
 	"github.com/llmc-go/llmc/ir/host/norm"
 	"github.com/llmc-go/llmc/ir/host/quant"
@@ -25,7 +26,7 @@ func All() []host.Fn {
 	var l []host.Fn
 	for _, f := range [][]host.Fn{
 		control.All(), elementwise.All(), images.All(), index.All(), linear.All(), movement.All(), norm.All(),
-		sequence.All(), text.All(),
+		sequence.All(), text.All(), ml.All(),
 		quant.All(), recurrent.All(), reduce.All(), signal.All(), spatial.All(),
 	} {
 		l = append(l, f...)
