@@ -40,6 +40,8 @@ type Options struct {
 	States []string         // past=present pairs of names, with *; or "auto"
 	Skip   []string         // names of passes to leave out
 	Stop   string           // name of the pass after which to stop; the result has no program then
+	// Passes run instead of those of the pipeline; nil is the pipeline.
+	Passes []*pass.Pass
 	// Event is told of every pass.
 	Event func(pass.Event)
 	// Kir is told of the kernel-level IR after each stage of code generation.
@@ -172,7 +174,11 @@ func compile(ctx context.Context, src *Source, o Options, res *Result) error {
 			break
 		}
 	}
-	if _, err := r.Run(c, src.Module, list, 0); err != nil {
+	var have pass.Facts
+	if len(o.Skip) > 0 { // what a pass that is left out would give may hold already
+		have = r.Prove(c, src.Module)
+	}
+	if _, err := r.Run(c, src.Module, list, have); err != nil {
 		return err
 	}
 	if o.Stop != "" {
@@ -192,7 +198,11 @@ func pipelineFor(o Options) ([]*pass.Pass, error) {
 	}
 	var list []*pass.Pass
 	known := map[string]bool{}
-	for _, p := range pipeline.List() {
+	all := o.Passes
+	if all == nil {
+		all = pipeline.List()
+	}
+	for _, p := range all {
 		known[p.Name] = true
 		if !skip[p.Name] {
 			list = append(list, p)
@@ -204,6 +214,13 @@ func pipelineFor(o Options) ([]*pass.Pass, error) {
 		}
 	}
 	return list, nil
+}
+
+// Generate makes a program of a module that is as the passes leave one.
+func Generate(src *Source, o Options) (*program.Program, error) {
+	res := &Result{}
+	err := guard("generate", func() error { return generate(src, CPU(), o, res) })
+	return res.Program, err
 }
 
 // generate runs the stages after the passes.

@@ -335,6 +335,11 @@ func gather(t *tensor.Tensor, f *frame, st *program.Step, u *program.Use) {
 	}
 	strides := make([]int, len(t.Shape))
 	a := 0
+	if len(st.Space) == 0 { // a step without a space: one stride per axis of the result
+		for i := range strides {
+			strides[i] = int(f.s.vals[u.Stride[i]])
+		}
+	}
 	for i := range st.Space { // axes of the result, in order; those of extent 1 have any stride
 		ext, str := int(f.s.vals[st.Space[i].Extent]), int(f.s.vals[u.Stride[i]])
 		if ext == 1 || str == 0 {
