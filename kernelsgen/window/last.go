@@ -43,6 +43,31 @@ var spots = gen.Record{
 	},
 }
 
+var triple = gen.Record{
+	Name: "triple",
+	Doc:  "is what the kernel for three taps in a row reads: a row of output pixels. Distances are in bytes.",
+	Fields: []gen.Field{
+		{Name: "src", Type: "*float32", Doc: "first tap, of those in the picture, of the first pixel"},
+		{Name: "step", Type: "uintptr", Doc: "in the source, from a tap to the next"},
+		{Name: "row", Type: "uintptr", Doc: "in the source, from a row of taps to the next"},
+		{Name: "pixel", Type: "uintptr", Doc: "in the source, from an output pixel to the next"},
+		{Name: "rows", Type: "int", Doc: "rows of taps: 1, 2 or 3"},
+		{Name: "w", Type: "*float32", Doc: "weights of the first tap of the first row, one for each channel"},
+		{Name: "wstep", Type: "uintptr", Doc: "from the weights of a tap to the next"},
+		{Name: "left", Type: "int", Doc: "not 0: the first pixel lacks its first column of taps"},
+		{Name: "n", Type: "int", Doc: "pixels that have all columns, at least 1"},
+		{Name: "right", Type: "int", Doc: "not 0: one more pixel, which lacks its last column of taps"},
+		{Name: "dst", Type: "*float32", Doc: "first output pixel"},
+		{Name: "dstep", Type: "uintptr", Doc: "from an output pixel to the next"},
+		{Name: "add", Type: "*float32", Doc: "added to the result, or nil"},
+		{Name: "astep", Type: "uintptr", Doc: "from a pixel of add to the next"},
+		{Name: "bias", Type: "*float32", Doc: "where sums start, one for each channel, or nil"},
+		{Name: "c", Type: "int", Doc: "channels, at least 1"},
+		{Name: "lo", Type: "float32", Doc: "lower bound"},
+		{Name: "hi", Type: "float32", Doc: "upper bound"},
+	},
+}
+
 var tileIn = gen.Record{
 	Name: "tileIn",
 	Doc:  "is what the transforms of input tiles read. Distances are in bytes.",

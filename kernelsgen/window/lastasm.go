@@ -252,3 +252,177 @@ func (t *spotLoop) finish(sums []reg.VecVirtual, name string, v access) {
 		a.ADDQ(step, p)
 	}
 }
+
+// triple writes the kernel for kernels of three taps in a row, three rows at most: the weights of a vector of channels stay in
+// registers while it goes along the row.
+func (f family) triple(a *gen.Asm) {
+	a.Func(f.name("triple"), "sums three, two or one rows of three weighted taps, channel by channel.")
+	rows := a.LoadInt("rows")
+	a.CMPQ(rows, Imm(2))
+	a.JE(LabelRef("two"))
+	a.JL(LabelRef("one"))
+	f.tripleRows(a, 3, "three")
+	f.tripleRows(a, 2, "two")
+	f.tripleRows(a, 1, "one")
+}
+
+func (f family) tripleRows(a *gen.Asm, rows int, prefix string) {
+	a.Label(prefix)
+	lo, hi := f.vec(a), f.vec(a)
+	a.VBROADCASTSS(a.Arg("lo"), lo)
+	a.VBROADCASTSS(a.Arg("hi"), hi)
+	step, ch := a.LoadInt("step"), a.GP64()
+	f.channels(a, "c", prefix+"_", ch, func(v access) {
+		label := prefix + "_" + v.label + "_"
+		t := &tripleLoop{family: f, a: a, v: v, lo: lo, hi: hi, step: step, add: a.LoadInt("add"), dst: a.LoadInt("dst"), label: label}
+		w := a.LoadInt("w")
+		a.ADDQ(ch, w)
+		for range 3 * rows {
+			x := f.vec(a)
+			v.load(Mem{Base: w}, x)
+			t.w = append(t.w, x)
+			a.ADDQ(a.Arg("wstep"), w)
+		}
+		for r := range rows {
+			p := a.GP64()
+			if r == 0 {
+				a.MOVQ(a.Arg("src"), p)
+				a.ADDQ(ch, p)
+			} else {
+				a.MOVQ(t.rows[r-1], p)
+				a.ADDQ(a.Arg("row"), p)
+			}
+			t.rows = append(t.rows, p)
+		}
+		t.bias = f.vec(a)
+		a.Zero(t.bias)
+		p := a.LoadInt("bias")
+		a.TESTQ(p, p)
+		a.JZ(LabelRef(label + "begin"))
+		v.load(Mem{Base: p, Index: ch, Scale: 1}, t.bias)
+		a.Label(label + "begin")
+		a.ADDQ(ch, t.dst)
+		a.TESTQ(t.add, t.add)
+		a.JZ(LabelRef(label + "left"))
+		a.ADDQ(ch, t.add)
+		a.Label(label + "left")
+		a.CMPQ(a.Arg("left"), Imm(0))
+		a.JE(LabelRef(label + "inner"))
+		t.pixel("left_", 1, 3)
+		for _, p := range t.rows {
+			a.SUBQ(step, p)
+		}
+		a.Label(label + "inner")
+		n := a.LoadInt("n")
+		if v.label == "whole" {
+			t.neighbours(n)
+		}
+		a.Label(label + "pixel")
+		t.pixel("inner_", 0, 3)
+		a.DECQ(n)
+		a.JNZ(LabelRef(label + "pixel"))
+		a.Label(label + "inner_end")
+		a.CMPQ(a.Arg("right"), Imm(0))
+		a.JE(LabelRef(label + "end"))
+		t.pixel("right_", 0, 2)
+		a.Label(label + "end")
+	})
+	a.End()
+}
+
+type tripleLoop struct {
+	family
+	a              *gen.Asm
+	v              access
+	label          string
+	w              []reg.VecVirtual
+	bias, lo, hi   reg.VecVirtual
+	rows           []reg.GPVirtual
+	step, add, dst reg.GPVirtual
+}
+
+// neighbours writes the loop over blocks of pixels whose taps overlap, which load each column once. It leaves the rest in n.
+func (t *tripleLoop) neighbours(n reg.GPVirtual) {
+	a, count := t.a, t.lanes/4 // sums, besides nine weights, a column, the bias and the bounds
+	a.CMPQ(t.step, a.Arg("pixel"))
+	a.JNE(LabelRef(t.label + "pixel"))
+	step3, step5 := a.GP64(), a.GP64()
+	a.LEAQ(Mem{Base: t.step, Index: t.step, Scale: 2}, step3)
+	a.LEAQ(Mem{Base: t.step, Index: t.step, Scale: 4}, step5)
+	a.SUBQ(Imm(uint64(count)), n)
+	a.JL(LabelRef(t.label + "block_end"))
+	a.Label(t.label + "block")
+	sums := make([]reg.VecVirtual, count)
+	for i := range sums {
+		sums[i] = t.vec(a)
+		a.VMOVAPS(t.bias, sums[i])
+	}
+	for r, p := range t.rows {
+		for col := range count + 2 {
+			x := t.vec(a)
+			a.VMOVUPS([]Mem{{Base: p}, {Base: p, Index: t.step, Scale: 1}, {Base: p, Index: t.step, Scale: 2}, {Base: p, Index: step3, Scale: 1},
+				{Base: p, Index: t.step, Scale: 4}, {Base: p, Index: step5, Scale: 1}}[col], x)
+			for k := range 3 {
+				if i := col - k; i >= 0 && i < count {
+					a.VFMADD231PS(x, t.w[3*r+k], sums[i])
+				}
+			}
+		}
+		a.LEAQ(Mem{Base: p, Index: t.step, Scale: uint8(count)}, p)
+	}
+	t.finish("block_", sums)
+	a.SUBQ(Imm(uint64(count)), n)
+	a.JGE(LabelRef(t.label + "block"))
+	a.Label(t.label + "block_end")
+	a.ADDQ(Imm(uint64(count)), n)
+	a.JZ(LabelRef(t.label + "inner_end"))
+}
+
+// pixel computes a pixel from the columns [k0, k1) of taps and advances; with k0 not 0 the rows stay at the first column that is
+// there.
+func (t *tripleLoop) pixel(name string, k0, k1 int) {
+	a := t.a
+	sum := t.vec(a)
+	a.VMOVAPS(t.bias, sum)
+	for r, p := range t.rows {
+		for k := k0; k < k1; k++ {
+			m := Mem{Base: p}
+			if k > k0 {
+				m.Index, m.Scale = t.step, uint8(k-k0)
+			}
+			w := t.w[3*r+k]
+			if t.v.label == "whole" {
+				a.VFMADD231PS(m, w, sum)
+				continue
+			}
+			x := t.vec(a)
+			t.v.load(m, x)
+			a.VFMADD231PS(x, w, sum)
+		}
+	}
+	t.finish(name, []reg.VecVirtual{sum})
+	for _, p := range t.rows {
+		a.ADDQ(a.Arg("pixel"), p)
+	}
+}
+
+// finish adds, bounds and stores the sums of neighbouring pixels.
+func (t *tripleLoop) finish(name string, sums []reg.VecVirtual) {
+	a := t.a
+	a.TESTQ(t.add, t.add)
+	a.JZ(LabelRef(t.label + name + "clamp"))
+	for _, sum := range sums {
+		x := t.vec(a)
+		t.v.load(Mem{Base: t.add}, x)
+		a.VADDPS(x, sum, sum)
+		a.ADDQ(a.Arg("astep"), t.add)
+	}
+	a.Label(t.label + name + "clamp")
+	step := a.LoadInt("dstep")
+	for _, sum := range sums {
+		a.VMAXPS(sum, t.lo, sum) // a NaN in the second source is the result
+		a.VMINPS(sum, t.hi, sum)
+		t.v.store(sum, Mem{Base: t.dst})
+		a.ADDQ(step, t.dst)
+	}
+}

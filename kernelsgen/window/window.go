@@ -86,12 +86,14 @@ func Files() ([]gen.File, error) {
 		channels := gen.NewAsm(dir, "spots_"+f.tier, spots)
 		f.spots(channels, "spot")
 		f.spots(channels, "peak")
+		threes := gen.NewAsm(dir, "triple_"+f.tier, triple)
+		f.triple(threes)
 		in, out := gen.NewAsm(dir, "tilein_"+f.tier, tileIn), gen.NewAsm(dir, "tileout_"+f.tier, tileOut)
 		for _, m := range []int{4, 2} {
 			f.tileIn(in, m)
 			f.tileOut(out, m)
 		}
-		for _, asm := range []*gen.Asm{pack, direct, runs, channels, in, out} {
+		for _, asm := range []*gen.Asm{pack, direct, runs, channels, threes, in, out} {
 			fs, needs, err := asm.Finish()
 			if err != nil {
 				return nil, fmt.Errorf("window %s: %w", f.tier, err)
@@ -102,8 +104,8 @@ func Files() ([]gen.File, error) {
 			}
 		}
 		fmt.Fprintf(&rows, "\t{Name: \"f32_window_u%d_%s\", Needs: %s, Lanes: %d, id: %d},\n", f.lanes, f.tier, gen.Needs(used), f.lanes, id)
-		fmt.Fprintf(&funcs, "\t{%s, %s, %s, %s, lastFunctions{%s, %s, %s, [2]func(*tileIn){%s, %s}, [2]func(*tileOut){%s, %s}}},\n",
-			f.name("runs"), f.name("gather"), f.name("dot"), f.name("max"), f.name("move"), f.name("spot"), f.name("peak"),
+		fmt.Fprintf(&funcs, "\t{%s, %s, %s, %s, lastFunctions{%s, %s, %s, %s, [2]func(*tileIn){%s, %s}, [2]func(*tileOut){%s, %s}}},\n",
+			f.name("runs"), f.name("gather"), f.name("dot"), f.name("max"), f.name("move"), f.name("spot"), f.name("peak"), f.name("triple"),
 			f.name("tilein4"), f.name("tilein2"), f.name("tileout4"), f.name("tileout2"))
 	}
 	zrows, err := gen.GoFile(dir+"/zrows.go", "", "window", fmt.Sprintf(`import "github.com/llmc-go/llmc/runtime/cpu"
@@ -118,7 +120,8 @@ var rows = [...]Row{
 %s
 %s
 %s
-%s`, rows.String(), len(families), patch.Source(), taps.Source(), move.Source(), spots.Source(), tileIn.Source(), tileOut.Source()))
+%s
+%s`, rows.String(), len(families), patch.Source(), taps.Source(), move.Source(), spots.Source(), triple.Source(), tileIn.Source(), tileOut.Source()))
 	if err != nil {
 		return nil, err
 	}

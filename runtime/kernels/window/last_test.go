@@ -71,6 +71,10 @@ func makeLast(algorithm window.Algorithm) func(r *rand.Rand, e []int) *kerneltes
 		switch algorithm {
 		case window.LastDepthwise:
 			c.Groups, c.Ci, c.Co = e[0], 1, 1
+			if r.IntN(2) == 0 { // what networks have
+				c.Kernel[2], c.Dilation[2], c.Stride[2], c.PadBegin[2] = 3, 1+r.IntN(5)/4, 1+r.IntN(2), 1
+				c.Out[2] = max(0, (c.In[2]+r.IntN(2)-2*c.Dilation[2])/c.Stride[2]+1)
+			}
 		case window.LastWino2, window.LastWino4:
 			c.Kernel, c.Stride, c.Dilation = [3]int{1, 3, 3}, [3]int{1, 1, 1}, [3]int{1, 1, 1}
 			for i, k := range c.Kernel {

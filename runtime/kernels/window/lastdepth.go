@@ -11,6 +11,7 @@ type depthPlan struct {
 	chBlocks, channels int
 	strip              int // channels that are computed together, so that the rows a kernel sees stay in L1
 	scratch            int
+	threes             bool // rows of three taps of which the first and the last pixel lack at most one
 }
 
 const (
@@ -37,6 +38,25 @@ func (p *depthPlan) plan(g *Geometry) {
 		p.chBlocks, p.channels = blocks(g.Groups, limit, depthUnit)
 	}
 	p.chunks = g.N * p.blocks * p.chBlocks
+	p.threes = g.threes()
+}
+
+// threes reports whether the kernel is 1x3x3 or less high, and all pixels of a row have all columns of taps in the picture but for
+// the first column of the first pixel and the last column of the last pixel.
+func (g *Geometry) threes() bool {
+	if g.Kernel[0] != 1 || g.Kernel[1] > 3 || g.Kernel[2] != 3 {
+		return false
+	}
+	last := g.Out[2] - 1
+	for _, x := range []struct{ at, from, to int }{{0, 1, 3}, {1, 0, 3}, {last - 1, 0, 3}, {last, 0, 2}} {
+		if x.at < 0 {
+			return false
+		}
+		if from, to := g.span(2, x.at); from > x.from || to < x.to {
+			return false
+		}
+	}
+	return last >= 2
 }
 
 // area is what a chunk computes.
@@ -56,6 +76,10 @@ func (c *Last) runDepth(i int, w *Worker) {
 	s.bound(c.Post, c.Lo, c.Hi)
 	ar := c.depth.area(i, &c.Geometry)
 	code := c.row.code().spot
+	if c.depth.threes {
+		c.runThrees(w, ar)
+		return
+	}
 	for c0 := ar.c0; c0 < ar.c1; c0 += c.depth.strip {
 		s.c = min(c.depth.strip, ar.c1-c0)
 		s.w = at(c.W, c0)
@@ -84,6 +108,56 @@ func (a *spots) bound(post gemm.Post, lo, hi float32) {
 	case gemm.Clamp:
 		a.clamp, a.lo, a.hi = 1, lo, hi
 	}
+}
+
+// runThrees computes an area whose rows have three taps.
+func (c *Last) runThrees(w *Worker, ar area) {
+	g, t, code := &c.Geometry, &w.triple, c.row.code().triple
+	*t = triple{step: uintptr(g.Dilation[2]*c.XPixel) * 4, row: uintptr(g.Dilation[1]*g.In[2]*c.XPixel) * 4,
+		pixel: uintptr(g.Stride[2]*c.XPixel) * 4, wstep: uintptr(g.Groups) * 4, dstep: uintptr(c.YPixel) * 4, astep: uintptr(c.AddPixel) * 4,
+		lo: -inf, hi: inf}
+	switch c.Post {
+	case gemm.ReLU:
+		t.lo = 0
+	case gemm.Clamp:
+		t.lo, t.hi = c.Lo, c.Hi
+	}
+	x0, _ := g.span(2, 0)
+	_, x1 := g.span(2, g.Out[2]-1)
+	t.left, t.right = x0, 3-x1
+	t.n = g.Out[2] - t.left - t.right
+	column := x0*g.Dilation[2] - g.PadBegin[2]
+	for c0 := ar.c0; c0 < ar.c1; c0 += c.depth.strip {
+		t.c = min(c.depth.strip, ar.c1-c0)
+		if c.Bias != nil {
+			t.bias = at(c.Bias, c0)
+		}
+		for r := ar.r0; r < ar.r1; r++ {
+			z, y := r/g.Out[1]*g.Stride[0]-g.PadBegin[0], r%g.Out[1]
+			y0, y1 := g.span(1, y)
+			pixel := r * g.Out[2]
+			t.dst = at(c.Y, ar.image*c.YImage+pixel*c.YPixel+c0)
+			if c.Add != nil {
+				t.add = at(c.Add, ar.image*c.AddImage+pixel*c.AddPixel+c0)
+			}
+			t.rows = y1 - y0
+			if uint(z) >= uint(g.In[0]) || t.rows == 0 {
+				c.blank(t)
+				continue
+			}
+			iy := y*g.Stride[1] + y0*g.Dilation[1] - g.PadBegin[1]
+			t.src = at(c.X, ar.image*c.XImage+((z*g.In[1]+iy)*g.In[2]+column)*c.XPixel+c0)
+			t.w = at(c.W, y0*3*g.Groups+c0)
+			code(t)
+		}
+	}
+	*t = triple{}
+}
+
+// blank computes a row that sees nothing of the picture.
+func (c *Last) blank(t *triple) {
+	one := spots{count: 0, src: c.X, dst: t.dst, dstep: t.dstep, add: t.add, astep: t.astep, bias: t.bias, n: c.Out[2], c: t.c, lo: t.lo, hi: t.hi, clamp: 1}
+	spotRef(&one)
 }
 
 // sweep visits the area in runs of pixels of one row that have the same taps in the picture. It leaves their table and the number of

@@ -64,6 +64,51 @@ func peakRef(a *spots) {
 	}
 }
 
+// tripleRef is the portable form of the sum of rows of three taps.
+func tripleRef(a *triple) {
+	var total, sum [refLanes]float32
+	from := 0
+	for i := range a.left + a.n + a.right {
+		k0, k1 := 0, 3
+		if i == 0 && a.left != 0 {
+			k0 = 1
+		}
+		if i == a.left+a.n {
+			k1 = 2
+		}
+		for c := 0; c < a.c; c += refLanes {
+			n := min(refLanes, a.c-c)
+			clear(total[:n])
+			if a.bias != nil {
+				copy(total[:n], atBytes(a.bias, 4*c, n))
+			}
+			clear(sum[:n])
+			for r := range a.rows {
+				for k := k0; k < k1; k++ {
+					w := atBytes(a.w, (3*r+k)*int(a.wstep)+4*c, n)
+					for j, v := range atBytes(a.src, from+r*int(a.row)+(k-k0)*int(a.step)+4*c, n) {
+						sum[j] += w[j] * v
+					}
+				}
+			}
+			for j, v := range sum[:n] {
+				total[j] += v
+			}
+			if a.add != nil {
+				for j, e := range atBytes(a.add, i*int(a.astep)+4*c, n) {
+					total[j] += e
+				}
+			}
+			bound(total[:n], a.lo, a.hi)
+			copy(atBytes(a.dst, i*int(a.dstep)+4*c, n), total[:n])
+		}
+		from += int(a.pixel)
+		if k0 > 0 {
+			from -= int(a.step)
+		}
+	}
+}
+
 func (a *spots) store(v []float32, i, c int) {
 	if a.add != nil {
 		for j, e := range atBytes(a.add, i*int(a.astep)+4*c, len(v)) {

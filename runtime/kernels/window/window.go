@@ -75,11 +75,12 @@ type functions struct {
 type lastFunctions struct {
 	move       func(*move)
 	spot, peak func(*spots)
+	triple     func(*triple)
 	tileIn     [2]func(*tileIn) // of LastWino4, LastWino2
 	tileOut    [2]func(*tileOut)
 }
 
-var portableLast = lastFunctions{moveRef, spotRef, peakRef, [2]func(*tileIn){tileIn4Ref, tileIn2Ref}, [2]func(*tileOut){tileOut4Ref, tileOut2Ref}}
+var portableLast = lastFunctions{moveRef, spotRef, peakRef, tripleRef, [2]func(*tileIn){tileIn4Ref, tileIn2Ref}, [2]func(*tileOut){tileOut4Ref, tileOut2Ref}}
 
 // Table returns all rows, best first; the last one is the portable row.
 func Table() []Row { return append([]Row(nil), rows[:]...) }
@@ -120,6 +121,7 @@ type Worker struct {
 
 	move     move
 	spots    spots
+	triple   triple
 	tileIn   tileIn
 	tileOut  tileOut
 	winoOffs [2][mostSide * mostSide]int

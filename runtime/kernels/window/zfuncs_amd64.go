@@ -6,6 +6,6 @@ package window
 
 // kernels holds the functions of the rows in their order.
 var kernels = [len(rows)]functions{
-	{f32_window_runs_u16_avx512, f32_window_gather_u16_avx512, f32_window_dot_u16_avx512, f32_window_max_u16_avx512, lastFunctions{f32_window_move_u16_avx512, f32_window_spot_u16_avx512, f32_window_peak_u16_avx512, [2]func(*tileIn){f32_window_tilein4_u16_avx512, f32_window_tilein2_u16_avx512}, [2]func(*tileOut){f32_window_tileout4_u16_avx512, f32_window_tileout2_u16_avx512}}},
-	{f32_window_runs_u8_avx2, f32_window_gather_u8_avx2, f32_window_dot_u8_avx2, f32_window_max_u8_avx2, lastFunctions{f32_window_move_u8_avx2, f32_window_spot_u8_avx2, f32_window_peak_u8_avx2, [2]func(*tileIn){f32_window_tilein4_u8_avx2, f32_window_tilein2_u8_avx2}, [2]func(*tileOut){f32_window_tileout4_u8_avx2, f32_window_tileout2_u8_avx2}}},
+	{f32_window_runs_u16_avx512, f32_window_gather_u16_avx512, f32_window_dot_u16_avx512, f32_window_max_u16_avx512, lastFunctions{f32_window_move_u16_avx512, f32_window_spot_u16_avx512, f32_window_peak_u16_avx512, f32_window_triple_u16_avx512, [2]func(*tileIn){f32_window_tilein4_u16_avx512, f32_window_tilein2_u16_avx512}, [2]func(*tileOut){f32_window_tileout4_u16_avx512, f32_window_tileout2_u16_avx512}}},
+	{f32_window_runs_u8_avx2, f32_window_gather_u8_avx2, f32_window_dot_u8_avx2, f32_window_max_u8_avx2, lastFunctions{f32_window_move_u8_avx2, f32_window_spot_u8_avx2, f32_window_peak_u8_avx2, f32_window_triple_u8_avx2, [2]func(*tileIn){f32_window_tilein4_u8_avx2, f32_window_tilein2_u8_avx2}, [2]func(*tileOut){f32_window_tileout4_u8_avx2, f32_window_tileout2_u8_avx2}}},
 }

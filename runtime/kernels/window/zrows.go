@@ -75,6 +75,28 @@ type spots struct {
 	clamp int      // not 0: apply lo and hi
 }
 
+// triple is what the kernel for three taps in a row reads: a row of output pixels. Distances are in bytes.
+type triple struct {
+	src   *float32 // first tap, of those in the picture, of the first pixel
+	step  uintptr  // in the source, from a tap to the next
+	row   uintptr  // in the source, from a row of taps to the next
+	pixel uintptr  // in the source, from an output pixel to the next
+	rows  int      // rows of taps: 1, 2 or 3
+	w     *float32 // weights of the first tap of the first row, one for each channel
+	wstep uintptr  // from the weights of a tap to the next
+	left  int      // not 0: the first pixel lacks its first column of taps
+	n     int      // pixels that have all columns, at least 1
+	right int      // not 0: one more pixel, which lacks its last column of taps
+	dst   *float32 // first output pixel
+	dstep uintptr  // from an output pixel to the next
+	add   *float32 // added to the result, or nil
+	astep uintptr  // from a pixel of add to the next
+	bias  *float32 // where sums start, one for each channel, or nil
+	c     int      // channels, at least 1
+	lo    float32  // lower bound
+	hi    float32  // upper bound
+}
+
 // tileIn is what the transforms of input tiles read. Distances are in bytes.
 type tileIn struct {
 	src  *float32 // where offsets count from
