@@ -1,7 +1,6 @@
 package driver
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,13 +13,12 @@ import (
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/eval"
+	"github.com/llmc-go/llmc/ir/irtest"
 	"github.com/llmc-go/llmc/ir/ops"
 	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/passes/fuse"
 	"github.com/llmc-go/llmc/passes/pass"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 // Each file of testdata/kir is headed by what it shows, then a module, a line ----, and the kernel-level IR that fuse,
 // lower, schedule and memory make of it.
@@ -37,7 +35,7 @@ func TestKernelLevelIR(t *testing.T) {
 			}
 			input, want, _ := strings.Cut(string(b), "----\n")
 			got := generateText(t, input)
-			if *update {
+			if irtest.Update() {
 				if err := os.WriteFile(name, []byte(input+"----\n"+got), 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -16,6 +16,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files")
 
+// Update tells whether golden files are to be rewritten: the flag -update, which this package registers.
+func Update() bool { return *update }
+
 // GoldenOptions configures Golden.
 type GoldenOptions struct {
 	// Pass returns what a block's pass does to a module, or nil where the name is not known.
