@@ -8,6 +8,7 @@ import (
 	"github.com/llmc-go/llmc/ir/dim"
 	"github.com/llmc-go/llmc/ir/op"
 	"github.com/llmc-go/llmc/ir/tile"
+	"github.com/llmc-go/llmc/runtime/program"
 )
 
 type attrList = attr.List
@@ -222,6 +223,11 @@ func (b *fuse) anchorOperands(n *ir.Node, f *op.Form, axes []int) error {
 		if p == nil {
 			ir.Bugf(n, "operand %d is computed inside the group", i)
 		}
+		if f.Anchor != anchor.Window && b.backward(p) { // kernels walk factors forwards
+			if o := b.outer(n.In[i]); o != nil {
+				p = b.densely(o, p)
+			}
+		}
 		if f.Anchor == anchor.Window && i == 0 && b.g.Window.Last {
 			if p, err = b.inLast(b.outer(n.In[i]), n); err != nil {
 				return err
@@ -259,6 +265,23 @@ func (b *fuse) outside(v *ir.Value) (*place, ir.Type, error) {
 	}
 	p, err := b.place(o)
 	return p, o.Type, err
+}
+
+// backward reports whether a place may be seen from its end: through a stride that is not known to be 0 or more.
+func (b *fuse) backward(p *place) bool {
+	for _, s := range p.stride {
+		if lo, _ := b.m.Dims.Range(s); lo < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// densely copies a value into row-major storage.
+func (b *fuse) densely(v *ir.Value, p *place) *place {
+	q := whole(b.body.NewBuf(program.BufTemp, v.Type.Elem, v.Type.Shape, nameOf(v)))
+	b.copy(v.Type, p, q, v.Def)
+	return q
 }
 
 // use makes the use of an operand of node n through the form's map.

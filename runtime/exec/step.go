@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -71,6 +72,7 @@ type sweep struct {
 	dims     []int64
 	failures failure
 	empty    bool // no result has an element
+	indexed  bool // the program reads positions, so the order of axes is part of it
 }
 
 // newSweep compiles the program of a step. With acc, the accumulator is read from an operand of its own, which
@@ -110,6 +112,7 @@ func newSweep(s *Session, b *program.Body, st *program.Step, acc bool) (*sweep, 
 		in := &p.Code[i]
 		switch {
 		case in.Op == tile.Index:
+			w.indexed = true
 			in.Arg = position(order, in.Arg)
 		case in.Op == tile.Acc && acc:
 			in.Op, in.Arg = tile.Load, int32(w.acc)
@@ -131,6 +134,13 @@ func position(order []int32, axis int32) int32 {
 	return axis
 }
 
+// sortAxes puts the parallel axes in the order in which the first result lies in memory, so that the innermost is
+// contiguous: in pictures with the channels last that is not the order of the model.
+func (w *sweep) sortAxes(vals []int64) {
+	stride := w.st.Out[0].Stride
+	slices.SortStableFunc(w.par, func(a, b int32) int { return int(vals[stride[b]] - vals[stride[a]]) })
+}
+
 // bind lays the program over the present extents. accStr are the accumulator's strides, one per axis of the space.
 func (w *sweep) bind(f *frame, accStr []int) error {
 	vals := f.s.vals
@@ -140,6 +150,9 @@ func (w *sweep) bind(f *frame, accStr []int) error {
 	}
 	if w.empty {
 		return nil // strides of tensors without elements say nothing
+	}
+	if !w.indexed {
+		w.sortAxes(vals)
 	}
 	n := len(w.par) + len(w.red)
 	w.parN, w.redN, w.dims = w.parN[:0], w.redN[:0], w.dims[:0]

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -27,7 +28,7 @@ var NonMaxSuppression = host.Fn{Name: "index.nms", Run: func(c *host.Call) error
 	hasMin := operand(c, 4) != nil && c.In[4].Len() > 0
 	floor := number(4, 0)
 	n := bs[1]
-	if err := c.Temp(32*int64(bs[0]*n) + 8*int64(n)); err != nil {
+	if err := c.Temp(32*int64(bs[0]*n) + 16*int64(n)); err != nil {
 		return err
 	}
 	corners := make([][4]float64, bs[0]*n)
@@ -42,28 +43,31 @@ var NonMaxSuppression = host.Fn{Name: "index.nms", Run: func(c *host.Call) error
 		corners[i] = [4]float64{min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3])}
 	}
 	var rows [][3]int
-	order := make([]int, 0, n)
+	var picked []corner // of one class
+	order, score := make([]int, 0, n), make([]float64, n)
 	for b := range bs[0] {
 		for class := range ss[1] {
 			at := (b*ss[1] + class) * n
 			order = order[:0]
 			for i := range n {
-				if s := scores.Float(at + i); !hasMin || s > floor {
+				if score[i] = scores.Float(at + i); !hasMin || score[i] > floor {
 					order = append(order, i)
 				}
 			}
-			slices.SortStableFunc(order, func(i, j int) int { return compare(scores)(at+j, at+i) })
-			first := len(rows)
+			slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(score[j], score[i]) })
+			picked = picked[:0]
 			for _, i := range order {
-				if len(rows)-first >= limit {
+				if len(picked) >= limit {
 					break
 				}
 				free := true
-				for _, r := range rows[first:] {
-					free = free && overlap(corners[b*n+i], corners[b*n+r[2]]) <= iou
+				box := newCorner(corners[b*n+i])
+				for k := len(picked) - 1; free && k >= 0; k-- {
+					free = !box.meets(&picked[k]) || box.overlap(&picked[k]) <= iou
 				}
 				if free {
 					rows = append(rows, [3]int{b, class, i})
+					picked = append(picked, box)
 				}
 			}
 		}
@@ -80,15 +84,22 @@ var NonMaxSuppression = host.Fn{Name: "index.nms", Run: func(c *host.Call) error
 	return nil
 }}
 
-// overlap is the intersection of two boxes over their union.
-func overlap(a, b [4]float64) float64 {
-	h := min(a[2], b[2]) - max(a[0], b[0])
-	w := min(a[3], b[3]) - max(a[1], b[1])
-	if h <= 0 || w <= 0 {
-		return 0
-	}
-	both := h * w
-	all := (a[2]-a[0])*(a[3]-a[1]) + (b[2]-b[0])*(b[3]-b[1]) - both
+// corner is a box with its area.
+type corner struct{ y0, x0, y1, x1, area float64 }
+
+func newCorner(b [4]float64) corner {
+	return corner{b[0], b[1], b[2], b[3], (b[2] - b[0]) * (b[3] - b[1])}
+}
+
+// meets reports whether two boxes have points in common; most have none.
+func (a *corner) meets(b *corner) bool {
+	return a.y0 < b.y1 && b.y0 < a.y1 && a.x0 < b.x1 && b.x0 < a.x1
+}
+
+// overlap is the intersection of two boxes that meet over their union.
+func (a *corner) overlap(b *corner) float64 {
+	both := (min(a.y1, b.y1) - max(a.y0, b.y0)) * (min(a.x1, b.x1) - max(a.x0, b.x0))
+	all := a.area + b.area - both
 	if all <= 0 {
 		return 0
 	}
