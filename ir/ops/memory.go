@@ -21,10 +21,13 @@ var stored = op.Tensors &^ op.Set(dtype.String)
 // TensorScatter writes new rows into a cache.
 var TensorScatter = op.Def{
 	Name: "tensor_scatter",
-	Doc:  "y = x with y[b, ..., start[b] + i, ...] = update[b, ..., i, ...] along axis; in mode circular positions are taken modulo its extent.",
-	From: []op.Source{{Op: "TensorScatter", Since: []int{24}}},
+	Doc:  "y = x with y[b, ..., start[b] + i, ...] = update[b, ..., i, ...] along axis; in mode circular positions are taken modulo its extent; clear makes what lies behind the last written one 0.",
+	From: []op.Source{{Op: "TensorScatter", Since: []int{24}, Import: func(c *op.Import) ([]*ir.Value, error) {
+		l := named("axis", modelInt(c, "axis", -2), "mode", modelStr(c, "mode", "linear"))
+		return []*ir.Value{c.CallWith("tensor_scatter", l, c.N.In...)}, c.Err()
+	}}},
 	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: stored}, {Name: "update", Elem: stored}, {Name: "start", Elem: op.Index, Optional: true}},
-		Out: []op.Arg{{Name: "y"}}, Attrs: []op.Attr{intAttr("axis", -2), strAttr("mode", "linear")}},
+		Out: []op.Arg{{Name: "y"}}, Attrs: []op.Attr{intAttr("axis", -2), strAttr("mode", "linear"), boolAttr("clear", false)}},
 	Infer: func(c *op.Infer) error {
 		if err := c.SameElem(0, 1); err != nil {
 			return err
@@ -57,7 +60,7 @@ var TensorScatter = op.Def{
 	Host: index.TensorScatter,
 	VJP:  todo,
 	Cases: func(c *op.Cases) {
-		c.Elem(dtype.F32, dtype.F32, dtype.I64).Range(0, 3).With(nil, named("mode", "circular")).Shapes("[B, 2, S + 5, 3]", "[B, 2, 2, 3]", "[B]").Shapes("[2, 5, 3]", "[2, 4, 3]", "_")
+		c.Elem(dtype.F32, dtype.F32, dtype.I64).Range(0, 3).With(nil, named("mode", "circular"), named("clear", true)).Shapes("[B, 2, S + 5, 3]", "[B, 2, 2, 3]", "[B]").Shapes("[2, 5, 3]", "[2, 4, 3]", "_")
 		c.Elem(dtype.U4, dtype.U4, dtype.I32).With(named("axis", 1)).Shapes("[2, 6, 3]", "[2, 2, 3]", "[2]")
 	},
 }

@@ -106,12 +106,12 @@ func importSkipNorm(center bool) func(*op.Import) ([]*ir.Value, error) {
 // importEmbedNorm: ids, segments, tables of words, positions and segments, gamma, beta, mask, positions; results the norm
 // of the sum of rows, the number of ones in each row of the mask, and the sum.
 func importEmbedNorm(c *op.Import) ([]*ir.Value, error) {
-	if err := tensors(c, 4, 9); err != nil {
+	if err := tensors(c, 1, 9); err != nil {
 		return nil, err
 	}
 	ids := c.In(0)
-	if ids.Rank() != 2 || c.In(3).Rank() != 2 || !c.Has(5) {
-		return nil, fmt.Errorf("ids of shape %v, positions of shape %v, gamma", ids.Type.Shape, c.In(3).Type.Shape)
+	if !c.Has(2) || !c.Has(3) || ids.Rank() != 2 || c.In(3).Rank() != 2 || !c.Has(5) {
+		return nil, fmt.Errorf("ids of shape %v, tables of words and positions, and gamma are wanted", ids.Type.Shape)
 	}
 	pick := func(table, at *ir.Value) *ir.Value { return c.CallWith("gather", named("axis", 0), table, at) }
 	x := pick(c.In(2), ids)
@@ -209,15 +209,16 @@ func importFusedConv(c *op.Import) ([]*ir.Value, error) {
 	if len(in) > 3 {
 		in = in[:3]
 	}
-	y, err := importConv(with(c, in...), "conv", 1, 0)
+	out, err := importConv(with(c, in...), "conv", 1, 0)
 	if err != nil {
 		return nil, err
 	}
+	y := out[0]
 	if c.Has(3) {
-		y[0] = c.Call("add", y[0], c.In(3))
+		y = c.Call("add", y, c.In(3))
 	}
 	a, _ := c.Model.Attr("activation_params")
-	return activated(c, y[0], a.Floats)
+	return activated(c, y, a.Floats)
 }
 
 func importFusedGemm(c *op.Import) ([]*ir.Value, error) {

@@ -324,6 +324,7 @@ func importGroupQuery(c *op.Import) ([]*ir.Value, error) {
 	}
 	first := b.Reshape(g.first, []dim.Expr{a.q.Type.Shape[0], dim.Const(1), dim.Const(1), dim.Const(1)})
 	a.only(b.Call("less_equal", a.keys(), a.positions(first)))
+	a.only(b.Call("less_equal", a.keys(), b.Reshape(g.last, first.Type.Shape))) // rows of padding see no further
 	if w := modelInt(c, "local_window_size", -1); w > 0 {
 		a.only(b.Call("greater", a.keys(), b.Call("sub", a.positions(first), number64(b, dim.Const(w)))))
 	}
@@ -347,6 +348,7 @@ type groupQuery struct {
 	attend *attend
 	total  *ir.Value // the largest number of keys, an i64 scalar
 	first  *ir.Value // for each entry of the batch, the position of its first query: i64 [b]
+	last   *ir.Value // and of its last key
 }
 
 func newGroupQuery(c *op.Import) (*groupQuery, error) {
@@ -372,9 +374,9 @@ func newGroupQuery(c *op.Import) (*groupQuery, error) {
 	}
 	batch, m := g.attend.q.Type.Shape[0], number64(b, g.attend.q.Type.Shape[2])
 	g.total = b.Reshape(b.Cast(c.In(6), dtype.I64), nil)
-	last := b.Reshape(b.Cast(c.In(5), dtype.I64), []dim.Expr{batch})
+	g.last = b.Reshape(b.Cast(c.In(5), dtype.I64), []dim.Expr{batch})
 	// a prompt begins at 0, also where its rows are shorter than the longest
-	g.first = b.Call("where", b.Call("equal", g.total, m), number64(b, dim.Expr{}), b.Call("sub", b.Call("add", last, number64(b, dim.Const(1))), m))
+	g.first = b.Call("where", b.Call("equal", g.total, m), number64(b, dim.Expr{}), b.Call("sub", b.Call("add", g.last, number64(b, dim.Const(1))), m))
 	g.first = b.ExpandTo(g.first, []dim.Expr{batch})
 	return g, b.Err()
 }
@@ -415,5 +417,5 @@ func (g *groupQuery) present(past, rows *ir.Value) *ir.Value {
 		pads := concat(b, 0, b.Builder.Ints(0, 0, 0, 0, 0, 0), b.Reshape(room, []dim.Expr{dim.Const(1)}), b.Builder.Ints(0))
 		past = b.CallWith("pad", l, past, zero, pads)
 	}
-	return b.CallWith("tensor_scatter", named("axis", 2), past, rows, g.first)
+	return b.CallWith("tensor_scatter", named("axis", 2, "clear", true), past, rows, g.first)
 }

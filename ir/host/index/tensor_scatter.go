@@ -8,7 +8,8 @@ import (
 )
 
 // TensorScatter is operand 0, a cache [b, ..., T, ...], with operand 1 [b, ..., t, ...] written along an axis from position
-// start[b] of operand 2 on (from 0 without it). In mode circular positions are taken modulo T.
+// start[b] of operand 2 on (from 0 without it). In mode circular positions are taken modulo T; attribute
+// clear zeroes what is behind the last row written.
 var TensorScatter = host.Fn{Name: "index.tensor_scatter", Run: func(c *host.Call) error {
 	x, u := c.In[0], c.In[1]
 	axis, err := host.Axis(c.Attrs.Int("axis", -2), len(x.Shape))
@@ -52,6 +53,11 @@ var TensorScatter = host.Fn{Name: "index.tensor_scatter", Run: func(c *host.Call
 				to %= n
 			}
 			copyRange(y, (o*n+to)*inner, u, (o*rows+r)*inner, inner)
+		}
+		if c.Attrs.Bool("clear") && !circular {
+			for i := (o*n + int(at) + rows) * inner; i < (o+1)*n*inner; i++ {
+				clearElem(y, i)
+			}
 		}
 	}
 	return nil
