@@ -1,0 +1,126 @@
+"""Writes test cases of com.microsoft operators; the expected outputs are those of ONNX Runtime 1.32 on a CPU, unoptimised.
+
+usage: make_microsoft.py FOLDER   (needs onnx, onnxruntime, numpy)
+"""
+import os, shutil, sys
+import numpy as np, onnx, onnxruntime as ort
+from onnx import helper as h, numpy_helper as nh, TensorProto as T
+R = sys.argv[1]
+shutil.rmtree(R,ignore_errors=True)
+rng=np.random.default_rng(0)
+DT={np.dtype('float32'):1,np.dtype('int32'):6,np.dtype('int64'):7,np.dtype('uint8'):2,np.dtype('int8'):3,np.dtype('float16'):10,np.dtype('bool'):9}
+def case(name,op,ins,nout,consts=(),dom='com.microsoft',ms=17,tol=None,outnames=None,sym=None,**attrs):
+    names=[]; gi=[]; init=[]; feed={}
+    for i,x in enumerate(ins):
+        if x is None: names.append(''); continue
+        n='i%d'%i; names.append(n)
+        if i in consts: init.append(nh.from_array(x,n))
+        else:
+            shp=list(x.shape)
+            if sym and i in sym: shp=sym[i]
+            gi.append(h.make_tensor_value_info(n,DT[x.dtype],shp)); feed[n]=x
+    outs=outnames or ['o%d'%i for i in range(nout)]
+    node=h.make_node(op,names,outs,domain=dom,**attrs)
+    m=None
+    g=h.make_graph([node],'g',gi,[h.make_empty_tensor_value_info(o) for o in outs if o],init)
+    m=h.make_model(g,opset_imports=[h.make_opsetid('',ms),h.make_opsetid('com.microsoft',1)],ir_version=9)
+    so=ort.SessionOptions(); so.graph_optimization_level=ort.GraphOptimizationLevel.ORT_DISABLE_ALL; so.log_severity_level=4
+    try:
+        s=ort.InferenceSession(m.SerializeToString(),so,providers=['CPUExecutionProvider'])
+        res=s.run(None,feed)
+    except Exception as e:
+        print('ORT',name,str(e)[:200]); return
+    # declare output types
+    del m.graph.output[:]
+    for o,r in zip([o for o in outs if o],res): m.graph.output.append(h.make_tensor_value_info(o,DT[r.dtype],None))
+    d=f'{R}/{name}/test_data_set_0'; os.makedirs(d)
+    onnx.save(m,f'{R}/{name}/model.onnx')
+    for k,(n,x) in enumerate(feed.items()): open(f'{d}/input_{k}.pb','wb').write(nh.from_array(x,n).SerializeToString())
+    for k,(o,r) in enumerate(zip([o for o in outs if o],res)): open(f'{d}/output_{k}.pb','wb').write(nh.from_array(r,o).SerializeToString())
+    open(f'{R}/{name}/data.json','w').write('{"rtol": %g, "atol": %g}'%(tol or (1e-3,1e-4)))
+f=lambda *s: rng.standard_normal(s).astype('float32')
+x=f(2,5,16)
+case('gelu','Gelu',[x],1); case('biasgelu','BiasGelu',[x,f(16)],1); case('fastgelu','FastGelu',[x,f(16)],1); case('quickgelu','QuickGelu',[x],1); case('quickgelu2','QuickGelu',[x],1,alpha=1.3)
+case('skipln','SkipLayerNormalization',[x,f(2,5,16),f(16),f(16),f(16)],4,outnames=['a','','','d'],epsilon=1e-5)
+case('skipln2','SkipLayerNormalization',[x,f(5,16),f(16)],1)
+case('skiprms','SkipSimplifiedLayerNormalization',[x,f(2,5,16),f(16),f(16)],4,outnames=['a','','','d'])
+case('simpl','SimplifiedLayerNormalization',[x,f(16)],1,dom='',epsilon=1e-6,axis=-1)
+ids=rng.integers(0,20,(2,5)).astype('int32'); seg=rng.integers(0,2,(2,5)).astype('int32'); mask=np.array([[1,1,1,1,1],[1,1,1,0,0]],'int32')
+case('embed','EmbedLayerNormalization',[ids,seg,f(20,16),f(9,16),f(2,16),f(16),f(16),mask],2)
+case('embed3','EmbedLayerNormalization',[ids,seg,f(20,16),f(9,16),f(2,16),f(16),f(16),mask],3)
+case('embed2','EmbedLayerNormalization',[ids,None,f(20,16),f(9,16),None,f(16),f(16),None,rng.integers(0,9,(2,5)).astype('int32')],2)
+case('fmm','FusedMatMul',[f(2,3,4,5),f(2,3,6,5)],1,alpha=0.5,transB=1)
+case('fmm2','FusedMatMul',[f(2,3,5,4),f(2,3,5,6)],1,alpha=0.5,transA=1)
+case('fmm3','FusedMatMul',[f(4,2,3,5),f(2,3,5,6)],1,transBatchA=1)
+case('fmm4','FusedMatMul',[f(4,2,3,5),f(6,2,3,4)],1,transBatchA=1,transA=1,transBatchB=1,transB=1)
+case('fconv','FusedConv',[f(1,3,8,8),f(4,3,3,3),f(4)],1,activation='Relu',pads=[1,1,1,1])
+case('fconv2','FusedConv',[f(1,3,8,8),f(4,3,3,3),f(4),f(1,4,8,8)],1,activation='Relu',pads=[1,1,1,1])
+case('fconv3','FusedConv',[f(1,3,8,8),f(4,3,3,3)],1,activation='LeakyRelu',activation_params=[0.3])
+case('fgemm','FusedGemm',[f(3,4),f(5,4),f(5)],1,transB=1,activation='LeakyRelu',activation_alpha=0.2)
+# attention
+W=f(16,48); B=f(48)
+case('attn','Attention',[x,W,B],1,num_heads=4)
+case('attn_mask2','Attention',[x,W,B,mask],1,num_heads=4)
+case('attn_mask1','Attention',[x,W,B,np.array([5,3],'int32')],1,num_heads=4)
+case('attn_mask1b','Attention',[x,W,B,np.array([5,4,0,1],'int32')],1,num_heads=4)
+m3=np.tril(np.ones((2,5,5),'int32')); case('attn_mask3','Attention',[x,W,B,m3],1,num_heads=4)
+case('attn_uni','Attention',[x,W,B],1,num_heads=4,unidirectional=1)
+case('attn_past','Attention',[x,W,B,None,f(2,2,4,3,4)],2,num_heads=4,unidirectional=1)
+case('attn_pastm','Attention',[x,W,B,rng.integers(0,2,(2,8)).astype('int32')|np.array([1,0,0,0,0,0,0,0],'int32'),f(2,2,4,3,4)],2,num_heads=4)
+case('attn_bias','Attention',[x,W,B,None,None,f(2,4,5,5)],1,num_heads=4,scale=0.3)
+case('attn_sizes','Attention',[x,f(16,40),f(40)],1,num_heads=4,qkv_hidden_sizes=[16,16,8])
+# mha
+q,k,v=f(2,5,16),f(2,7,16),f(2,7,24)
+case('mha','MultiHeadAttention',[q,k,v],1,num_heads=4)
+case('mha_bias','MultiHeadAttention',[q,k,v,f(56)],1,num_heads=4)
+case('mha_mask','MultiHeadAttention',[q,k,v,None,(rng.integers(0,3,(2,7))>0).astype('int32')],1,num_heads=4)
+case('mha_rpb','MultiHeadAttention',[q,k,v,None,None,f(1,4,5,7)],1,num_heads=4)
+case('mha_present','MultiHeadAttention',[q,f(2,5,16),f(2,5,16)],3,num_heads=4)
+case('mha_past','MultiHeadAttention',[q,f(2,5,16),f(2,5,16),None,None,None,f(2,4,3,4),f(2,4,3,4)],3,num_heads=4)
+case('mha_past_uni','MultiHeadAttention',[q,f(2,5,16),f(2,5,16),None,None,None,f(2,4,3,4),f(2,4,3,4)],3,num_heads=4,unidirectional=1)
+case('mha_cross','MultiHeadAttention',[q,f(2,4,7,4),f(2,4,7,4)],1,num_heads=4)
+# gqa
+def gqa(name,B,S,P,T,h=4,hk=2,d=16,packed=False,seql=None,rot=False,sym=None,extra=None,**a):
+    q=f(B,S,h*d); k=f(B,S,hk*d); v=f(B,S,hk*d)
+    if packed: q=np.concatenate([q,k,v],-1); k=v=None
+    seql=np.array(seql if seql is not None else [T-1]*B,'int32')
+    ins=[q,k,v,f(B,hk,P,d),f(B,hk,P,d),seql,np.array(T,'int32')]
+    if rot: ang=f(64,d//2); ins+=[np.cos(ang),np.sin(ang)]; a['do_rotary']=1
+    if extra:
+        while len(ins)<max(extra)+1: ins.append(None)
+        for i,e in extra.items(): ins[i]=e
+    case('gqa_'+name,'GroupQueryAttention',ins,3,num_heads=h,kv_num_heads=hk,**a)
+gqa('prompt',2,5,0,5); gqa('packed',2,5,0,5,packed=True); gqa('rot',2,5,0,5,rot=True); gqa('rotil',2,5,0,5,rot=True,rotary_interleaved=1)
+gqa('step',2,1,6,7,rot=True); gqa('pad_prompt',2,5,0,5,seql=[4,2],rot=True); gqa('ragged_step',2,1,6,7,seql=[6,4],rot=True)
+gqa('win',1,1,9,10,local_window_size=4); gqa('winp',1,8,0,8,local_window_size=3); gqa('softcap',2,5,0,5,softcap=3.0); gqa('chunk',1,3,6,9,rot=True); gqa('buf',1,1,12,7,seql=[6],rot=True)
+gqa('smooth',2,5,0,5,smooth_softmax=1); gqa('sink',2,5,0,5,extra={11:f(4)})
+gqa('bias',2,5,0,5,extra={10:f(2,4,5,5)}); gqa('pos',2,5,0,5,rot=True,extra={9:np.array([[2,3,4,5,6],[2,3,4,5,6]],'int64')})
+gqa('scale',2,5,0,5,scale=0.7)
+# rotary
+ang=f(32,4)
+case('rotms','RotaryEmbedding',[f(2,5,32),rng.integers(0,32,(2,5)).astype('int64'),np.cos(ang),np.sin(ang)],1)
+case('rotms2','RotaryEmbedding',[f(2,5,32),np.array([3],'int64'),np.cos(ang),np.sin(ang)],1,interleaved=1)
+case('rotms3','RotaryEmbedding',[f(2,3,5,8),rng.integers(0,32,(2,5)).astype('int64'),np.cos(ang),np.sin(ang)],1)
+case('rotms4','RotaryEmbedding',[f(2,5,36),rng.integers(0,32,(2,5)).astype('int64'),np.cos(ang),np.sin(ang)],1,num_heads=3,rotary_embedding_dim=8)
+# nbits
+def nb(name,M,K,N,bits,bs,zp=None,acc=0,bias=False,const=True):
+    nbk=(K+bs-1)//bs
+    Bq=rng.integers(0,256,(N,nbk,bs*bits//8)).astype('uint8'); sc=(rng.random((N,nbk))*0.1).astype('float32')
+    z=None
+    if zp=='u': z=rng.integers(0,256,(N,(nbk*bits+7)//8)).astype('uint8')
+    if zp=='f': z=(rng.random((N,nbk))*15).astype('float32')
+    ins=[f(M,K),Bq,sc,z]+([None,f(N)] if bias else [])
+    case('nb_'+name,'MatMulNBits',ins,1,consts=(1,2,3) if const else (),K=K,N=N,bits=bits,block_size=bs,accuracy_level=acc,tol=(2e-3,2e-3))
+nb('4',3,64,24,4,32); nb('4z',3,64,24,4,16,'u'); nb('4odd',3,96,24,4,32,'u'); nb('4part',3,80,24,4,32,'u'); nb('8',3,64,24,8,32); nb('8z',3,64,24,8,16,'u'); nb('4f',3,64,24,4,32,'f'); nb('4bias',2,64,24,4,32,None,0,True); nb('4acc',3,128,24,4,32,None,4); nb('4accz',3,96,24,4,32,'u',4); nb('8acc',3,64,24,8,32,None,4); nb('4in',3,96,24,4,32,'u',0,False,False); nb('2',3,64,24,2,32,None); nb('1',1,64,24,4,16)
+# quantised
+u=lambda *s: rng.integers(0,256,s).astype('uint8'); sc=lambda v: np.array(v,'float32'); z=lambda v: np.array(v,'uint8')
+case('qadd','QLinearAdd',[u(3,4),sc(.1),z(100),u(3,4),sc(.2),z(120),sc(.3),z(128)],1,tol=(0,1)); case('qmul','QLinearMul',[u(3,4),sc(.1),z(100),u(4),sc(.2),z(120),sc(.9),z(128)],1,tol=(0,1))
+case('qsig','QLinearSigmoid',[u(3,4),sc(.1),z(100),sc(.004),z(0)],1,tol=(0,1)); case('qlrelu','QLinearLeakyRelu',[u(3,4),sc(.1),z(100),sc(.1),z(50)],1,alpha=0.1,tol=(0,1))
+case('qsoft','QLinearSoftmax',[u(3,4),sc(.1),z(100),sc(.004),z(0)],1,axis=1,opset=13,tol=(0,1))
+case('qgap','QLinearGlobalAveragePool',[u(1,3,4,4),sc(.1),z(100),sc(.1),z(90)],1,tol=(0,1)); case('qap','QLinearAveragePool',[u(1,3,6,6),sc(.1),z(100),sc(.1),z(90)],1,kernel_shape=[2,2],strides=[2,2],tol=(0,1))
+case('qcat','QLinearConcat',[sc(.2),z(110),u(2,3),sc(.1),z(100),u(2,2),sc(.2),z(120)],1,axis=1,tol=(0,1))
+case('qgemm','QGemm',[u(3,4),sc(.1),z(100),u(4,5),sc(.2),z(120),rng.integers(-500,500,(5,)).astype('int32'),sc(3.0),z(128)],1,tol=(0,1))
+case('qgemmf','QGemm',[u(3,4),sc(.1),z(100),u(5,4),sc(.2),z(120),rng.integers(-500,500,(5,)).astype('int32')],1,transB=1,alpha=1.0)
+i8=lambda *s: rng.integers(-127,127,s).astype('int8')
+case('dqmm','DynamicQuantizeMatMul',[f(3,8),i8(8,5),f(5)**2,np.zeros(5,'int8'),f(5)],1,consts=(1,2,3,4)); case('mitf','MatMulIntegerToFloat',[u(3,8),i8(8,5),sc(.1),sc(.2),z(100),np.array(3,'int8'),f(5)],1)
+case('qattn','QAttention',[u(2,5,16),i8(16,48),f(48),sc(.05),sc(.02),mask,z(120),np.array(0,'int8')],1,num_heads=4,consts=(1,2,3,4,6,7))
