@@ -16,6 +16,7 @@ func (a *app) commands() []*cobra.Command {
 		a.profileCommand(),
 		a.runCommand(),
 		a.testCommand(),
+		a.verifyCommand(),
 		a.versionCommand(),
 	}
 }
