@@ -158,7 +158,7 @@ func ExampleCompile() {
 	}
 	defer model.Close()
 	fmt.Println(compiled.Report.Nodes, "nodes became", compiled.Report.Steps, "steps;", model.Inputs()[0])
-	// Output: 12 nodes became 5 steps; Input3: f32[1, 1, 28, 28]
+	// Output: 12 nodes became 6 steps; Input3: f32[1, 1, 28, 28]
 }
 
 // Load runs a program that was compiled in this process, without a file.
