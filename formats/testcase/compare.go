@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -91,6 +92,7 @@ func compare(got, want tensor.Value, tol Tolerance, depth int) string {
 			}
 		}
 	case tensor.KindMap:
+		got, want = sorted(got), sorted(want)
 		if r := compareTensors(got.Keys, want.Keys, Tolerance{Compare: "close", ExactInts: true}); r != "" {
 			return "map keys " + r
 		}
@@ -101,6 +103,33 @@ func compare(got, want tensor.Value, tol Tolerance, depth int) string {
 		return fmt.Sprintf("is a %v, which cannot be compared", want.Kind)
 	}
 	return ""
+}
+
+// sorted puts the entries of a map, whose order means nothing, in the order of their keys.
+func sorted(v tensor.Value) tensor.Value {
+	if v.Check() != nil {
+		return v
+	}
+	at := make([]int, len(v.List))
+	for i := range at {
+		at[i] = i
+	}
+	sort.SliceStable(at, func(i, j int) bool {
+		if v.Keys.Elem == dtype.String {
+			return v.Keys.Str[at[i]] < v.Keys.Str[at[j]]
+		}
+		return v.Keys.Int(at[i]) < v.Keys.Int(at[j])
+	})
+	out := tensor.Value{Kind: v.Kind, Keys: tensor.New(v.Keys.Elem, len(at)), List: make([]tensor.Value, len(at))}
+	for i, k := range at {
+		out.List[i] = v.List[k]
+		if v.Keys.Elem == dtype.String {
+			out.Keys.Str[i] = v.Keys.Str[k]
+		} else {
+			out.Keys.SetBits(i, v.Keys.Bits(k))
+		}
+	}
+	return out
 }
 
 func presence(v tensor.Value) string {

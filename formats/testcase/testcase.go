@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/llmc-go/llmc/formats/onnxpb"
+	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
@@ -356,7 +357,28 @@ func (o *Open) values(k int, what string, infos []onnxpb.ValueInfo) ([]tensor.Va
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
+		declare(v, infos[i].Type, 0)
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+// declare gives the numbers in maps the type that the graph declares: Python, which writes such files, has but one
+// type of floats, and leaves them as doubles.
+func declare(v tensor.Value, t *onnxpb.TypeProto, depth int) {
+	if t == nil || t.Of == nil || depth > maxNesting {
+		return
+	}
+	elem, ok := t.Of.Elem.Elem()
+	for i, e := range v.List {
+		if e.Kind != tensor.KindTensor {
+			declare(e, t.Of, depth+1)
+		} else if x := e.Tensor; ok && v.Kind == tensor.KindMap && x.Elem == dtype.F64 && elem == dtype.F32 {
+			y := tensor.New(elem, x.Shape...)
+			for k := range x.Len() {
+				y.SetFloat(k, x.Float(k))
+			}
+			v.List[i].Tensor = y
+		}
+	}
 }

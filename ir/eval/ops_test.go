@@ -139,6 +139,12 @@ func parseOperand(s string, elem dtype.Type) (ir.Type, error) {
 			return ir.Type{Kind: kind, Of: &of}, err
 		}
 	}
+	if in, ok := strings.CutPrefix(s, "map("); ok {
+		key, of, _ := strings.Cut(strings.TrimSuffix(in, ")"), ", ")
+		k, _ := dtype.Parse(key)
+		t, err := parseOperand(of, elem)
+		return ir.Type{Kind: ir.Map, Key: k, Of: &t}, err
+	}
 	shape, err := parseShape(s)
 	return ir.TensorType(elem, shape...), err
 }
@@ -175,12 +181,15 @@ func (cs *opCase) inputs(round int) ([]Value, error) {
 func (cs *opCase) draw(r *rand.Rand, t ir.Type, env func(string) (int64, bool)) (Value, error) {
 	if t.Kind != ir.Tensor {
 		v := Value{Kind: t.Kind}
-		for range map[ir.Kind]int{ir.Sequence: 2, ir.Optional: 1}[t.Kind] {
+		for range map[ir.Kind]int{ir.Sequence: 2, ir.Optional: 1, ir.Map: 3}[t.Kind] {
 			e, err := cs.draw(r, *t.Of, env)
 			if err != nil {
 				return v, err
 			}
 			v.List = append(v.List, e)
+		}
+		if t.Kind == ir.Map {
+			v.Keys = irtest.Random(r, t.Key, 0, 3, 3)
 		}
 		return v, nil
 	}

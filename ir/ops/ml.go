@@ -17,14 +17,17 @@ import (
 
 const mlDomain = "ai.onnx.ml"
 
-func mlDefs() []*op.Def { return []*op.Def{&TreeEnsemble, &TreeClassifier} }
-
-func mlSpellings() []op.Source {
-	l := []op.Source{}
-	return append(l, treeSpellings()...)
+func mlDefs() []*op.Def {
+	return []*op.Def{&ScoreTransform, &TreeEnsemble, &TreeClassifier, &Lookup, &OneHotEncode, &DictVectorize, &CastMap, &ZipMap,
+		&LinearClassifier, &SVMRegressor, &SVMClassifier}
 }
 
-// reals1 is what the operators take as features.
+func mlSpellings() []op.Source {
+	l := append(treeSpellings(), labelSpellings()...)
+	return append(append(l, linearSpellingsML()...), numericSpellings()...)
+}
+
+// features is what the operators take as features.
 var features = op.Float | op.Set(dtype.I32, dtype.I64)
 
 func checkTransform(how string) error {
@@ -32,6 +35,27 @@ func checkTransform(how string) error {
 		return fmt.Errorf("post_transform: want one of %v, got %q", ml.Transforms, how)
 	}
 	return nil
+}
+
+// ScoreTransform is the last step of models with scores.
+var ScoreTransform = op.Def{
+	Name: "score_transform",
+	Doc:  "y = each row of x after how: LOGISTIC; SOFTMAX; SOFTMAX_ZERO, which leaves zeros near zero; PROBIT, the quantile of the normal distribution.",
+	Sig:  op.Sig{In: []op.Arg{{Name: "x", Elem: op.Float}}, Out: []op.Arg{{Name: "y"}}, Attrs: []op.Attr{{Name: "how", Kind: attr.Str, Required: true}}},
+	Infer: func(c *op.Infer) error {
+		if _, err := matrixRows(c.Node); err != nil {
+			return err
+		}
+		c.Set(0, c.Elem(0), c.Shape(0))
+		return checkTransform(c.Str("how"))
+	},
+	Host: ml.Transform,
+	VJP:  todo,
+	Cases: func(c *op.Cases) {
+		for _, how := range ml.Transforms {
+			c.With(named("how", how)).Shapes("[B, 3]")
+		}
+	},
 }
 
 // labels reads the class labels of a classifier, integers or strings, as a constant.

@@ -50,6 +50,29 @@ func transform(s []float64, how string) {
 	}
 }
 
+// Transform applies attribute how, one of Transforms, to every row of a matrix.
+var Transform = host.Fn{Name: "score_transform", Run: func(c *host.Call) error {
+	x, rows, n, err := matrix(c)
+	if err != nil {
+		return err
+	}
+	y, err := c.Out(0, x.Shape...)
+	if err != nil {
+		return err
+	}
+	read, write, row := host.Reader(x), host.Writer(y), make([]float64, n)
+	for r := range rows {
+		for i := range row {
+			row[i] = read(r*n + i)
+		}
+		transform(row, c.Attrs.Str("how", "NONE"))
+		for i, v := range row {
+			write(r*n+i, v)
+		}
+	}
+	return nil
+}}
+
 // Second says how one score becomes those of two classes.
 type Second uint8
 

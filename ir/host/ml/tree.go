@@ -386,6 +386,3 @@ func (t *classifier) two(s []score) (class int, row []float64) {
 	}
 	return class, finish(row, t.how, second)
 }
-
-// All lists the functions of this package.
-func All() []host.Fn { return []host.Fn{TreeEnsemble, TreeClassifier} }
