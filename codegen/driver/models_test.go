@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -34,8 +35,8 @@ func models(t *testing.T, pattern string) map[string]*testcase.Case {
 	}
 	out := map[string]*testcase.Case{}
 	for _, d := range dirs {
-		if strings.HasSuffix(d, ".md") {
-			continue
+		if st, err := os.Stat(d); err != nil || !st.IsDir() {
+			continue // archives and texts
 		}
 		s, err := testcase.Find(d)
 		if err != nil {
