@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,7 +56,7 @@ Without -o nothing is written. A program serves all sizes that the model leaves 
 	fl.StringArrayVar(&f.states, "state", nil, `past=present pair of names, with *, that becomes a state; "auto" finds them`)
 	fl.StringSliceVar(&f.skip, "skip", nil, "passes to leave out")
 	fl.StringVar(&f.stop, "stop", "", "pass after which to stop")
-	fl.StringVar(&f.dump, "dump", "", "folder for the text after every pass and stage that changed something")
+	fl.StringVar(&f.dump, "dump", "", "folder for the text after every pass and stage, and for a page index.html that shows them side by side")
 	must(c.RegisterFlagCompletionFunc("skip", passNames))
 	must(c.RegisterFlagCompletionFunc("stop", passNames))
 	return c
@@ -135,7 +137,7 @@ func (a *app) compile(ctx context.Context, f *compileFlags, path string) error {
 
 // compileLoaded compiles what l has opened and reports on it.
 func (a *app) compileLoaded(ctx context.Context, l *loaded, f *compileFlags) (*compileReport, *program.Program, error) {
-	d, err := newDump(f.dump, l.src.Module)
+	d, err := newDump(f.dump, filepath.Base(l.path), l.src.Module)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -155,7 +157,7 @@ func (a *app) compileLoaded(ctx context.Context, l *loaded, f *compileFlags) (*c
 	})
 	bar.stop()
 	if err == nil {
-		err = d.err
+		err = d.finish()
 	}
 	if err != nil {
 		if needsSizes(err) && len(syms) > len(l.dims) {
@@ -262,50 +264,87 @@ func lastNodes(l []driver.PassReport, n int) int {
 	return n
 }
 
-// dump writes the text form after every pass and stage that changed something.
+// dump writes the text form after every pass and stage that changed something, and a page with all of them.
 type dump struct {
 	dir  string
 	n    int
 	last string
+	page pageWriter
+	from time.Time // the end of the pass or stage before
 	err  error
 }
 
 // newDump prepares a folder and writes what the importer made; an empty name writes nothing.
-func newDump(dir string, m *ir.Module) (*dump, error) {
-	d := &dump{dir: dir}
+func newDump(dir, title string, m *ir.Module) (*dump, error) {
+	d := &dump{dir: dir, page: pageWriter{title: title}}
 	if dir == "" {
 		return d, nil
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, pathError(err)
 	}
-	d.write("import", "ir", m.String())
+	n := pass.CountNodes(m)
+	d.add(column{Name: "import", Kind: "ir", Before: n, Nodes: n, Changed: true}, m.String())
 	return d, d.err
 }
 
 func (d *dump) pass(e pass.Event) {
-	if d.dir != "" && e.Changed {
-		d.write(e.Pass.Name, "ir", e.Module.String())
+	if d.dir == "" {
+		return
 	}
+	c := column{Name: e.Pass.Name, Kind: "ir", Before: e.Before, Nodes: e.Nodes, Took: e.Took, Checked: e.Checked, Changed: e.Changed}
+	text := ""
+	if e.Changed {
+		text = e.Module.String()
+	}
+	d.add(c, text)
 }
 
 func (d *dump) stage(name string, m *kir.Module) {
 	if d.dir == "" {
 		return
 	}
-	if text := m.String(); text != d.last {
-		d.last = text
-		d.write(name, "kir", text)
+	took, text := time.Since(d.from), m.String()
+	c := column{Name: name, Kind: "kir", Took: took, Changed: text != d.last}
+	for _, e := range m.Entries {
+		e.Body.Walk(func(*kir.Group) { c.Nodes++ })
 	}
+	d.last = text
+	d.add(c, text)
 }
 
-func (d *dump) write(name, ext, text string) {
+// add writes a column's text, if it has changed, and keeps it for the page.
+func (d *dump) add(c column, text string) {
 	if d.err != nil {
 		return
 	}
-	path := filepath.Join(d.dir, fmt.Sprintf("%02d-%s.%s", d.n, name, ext))
-	d.n++
-	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-		d.err = pathError(err)
+	d.page.add(c, text)
+	if c.Changed {
+		path := filepath.Join(d.dir, fmt.Sprintf("%02d-%s.%s", d.n, c.Name, c.Kind))
+		d.n++
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			d.err = pathError(err)
+		}
 	}
+	d.from = time.Now()
+}
+
+// finish writes the page.
+func (d *dump) finish() error {
+	if d.dir == "" || d.err != nil {
+		return d.err
+	}
+	return writePage(filepath.Join(d.dir, "index.html"), d.page.write)
+}
+
+// writePage writes a file.
+func writePage(path string, write func(io.Writer) error) error {
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
+		return pathError(err)
+	}
+	return nil
 }
