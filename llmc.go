@@ -36,10 +36,14 @@ type Info struct {
 	Name  string
 	Elem  dtype.Type
 	Shape []string // one extent per axis: a number, a symbol such as batch, or an expression over symbols
+	Type  string   // of what is no tensor, in which case it has neither of the above: seq(f32[3]), seq(map(i64, f32[]))
 }
 
 // String is name: f32[batch, 64].
 func (i Info) String() string {
+	if i.Type != "" {
+		return i.Name + ": " + i.Type
+	}
 	s := i.Name + ": " + i.Elem.String() + "["
 	for k, e := range i.Shape {
 		if k > 0 {
@@ -109,7 +113,10 @@ func (m *Model) Outputs() []Info { return infos(m.entry.Outputs) }
 func infos(l []program.IO) []Info {
 	out := make([]Info, len(l))
 	for i, io := range l {
-		out[i] = Info{io.Name, io.Elem, append([]string(nil), io.Text...)}
+		out[i] = Info{Name: io.Name, Elem: io.Elem, Shape: append([]string(nil), io.Text...)}
+		if io.Elem == dtype.Invalid && len(io.Text) == 1 {
+			out[i].Shape, out[i].Type = nil, io.Text[0]
+		}
 	}
 	return out
 }
@@ -140,12 +147,33 @@ func (m *Model) Run(ctx context.Context, inputs Tensors) (Tensors, error) {
 	for name, t := range res {
 		out[name] = t.Clone()
 	}
+	m.giveBack(s)
+	return out, nil
+}
+
+// RunValues is Run for inputs and outputs of any kind.
+func (m *Model) RunValues(ctx context.Context, inputs Values) (Values, error) {
+	s, err := m.borrow()
+	if err != nil {
+		return nil, err
+	}
+	res, err := s.RunValues(ctx, inputs)
+	if err != nil {
+		return nil, err
+	}
+	for name, v := range res {
+		res[name] = v.Clone()
+	}
+	m.giveBack(s)
+	return res, nil
+}
+
+func (m *Model) giveBack(s *Session) {
 	m.mu.Lock()
 	if !m.closed && len(m.idle) < maxIdle {
 		m.idle = append(m.idle, s)
 	}
 	m.mu.Unlock()
-	return out, nil
 }
 
 // maxIdle bounds the sessions, each with an arena, that Run keeps.

@@ -49,7 +49,7 @@ func (s *Session) Run(ctx context.Context, inputs Tensors) (Tensors, error) {
 		s.in[i] = t
 	}
 	if len(inputs) > len(s.in) {
-		return nil, s.stray(inputs)
+		return nil, stray(s, inputs)
 	}
 	res, err := s.exec.Run(ctx, s.in, nil)
 	if err != nil {
@@ -64,8 +64,33 @@ func (s *Session) Run(ctx context.Context, inputs Tensors) (Tensors, error) {
 	return s.out, nil
 }
 
+// RunValues is Run for inputs and outputs of any kind. Tensors among the results belong to the session, as with Run;
+// what the others hold is never written again, and may be shared with inputs that are no tensors.
+func (s *Session) RunValues(ctx context.Context, inputs Values) (Values, error) {
+	in := make([]Value, len(s.in))
+	for i := range in {
+		v, ok := inputs[s.m.entry.Inputs[i].Name]
+		if !ok {
+			return nil, fmt.Errorf("%w: input %q is missing", ErrInput, s.m.entry.Inputs[i].Name)
+		}
+		in[i] = v
+	}
+	if len(inputs) > len(in) {
+		return nil, stray(s, inputs)
+	}
+	res, err := s.exec.RunValues(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	out := make(Values, len(res))
+	for i, v := range res {
+		out[s.m.entry.Outputs[i].Name] = v
+	}
+	return out, nil
+}
+
 // stray names the first input, in the order of names, that the model has not.
-func (s *Session) stray(inputs Tensors) error {
+func stray[T any](s *Session, inputs map[string]T) error {
 	known := map[string]bool{}
 	for i := range s.m.entry.Inputs {
 		known[s.m.entry.Inputs[i].Name] = true

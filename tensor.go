@@ -14,6 +14,20 @@ type Tensor = tensor.Tensor
 // Tensors are the inputs or outputs of a model by name.
 type Tensors map[string]*Tensor
 
+// Value is a tensor, or a sequence, optional or map of values.
+type Value = tensor.Value
+
+// Values are inputs or outputs of any kind by name.
+type Values map[string]Value
+
+// Strings makes a tensor of strings; without a shape it has one axis.
+func Strings(data []string, shape ...int) *Tensor {
+	if shape == nil {
+		shape = []int{len(data)}
+	}
+	return &Tensor{Elem: dtype.String, Shape: shape, Str: data}
+}
+
 // Float32 makes a tensor over data, which it shares; without a shape it has one axis. Whether data fills the shape is
 // checked when the tensor is used.
 func Float32(data []float32, shape ...int) *Tensor { return over(dtype.F32, data, shape) }

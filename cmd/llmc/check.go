@@ -115,7 +115,7 @@ func (a *app) checkOnce(ctx context.Context, f *runFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Run(ctx, inputs)
+	_, err = s.RunValues(ctx, l.values(inputs))
 	return err
 }
 

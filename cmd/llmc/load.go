@@ -95,6 +95,7 @@ type loaded struct {
 	outputs []llmc.Info
 	files   []string // names by position of input_K.pb: graph.input with what has an initializer
 	model   *llmc.Model
+	boxes   llmc.Values // inputs that are no tensors, once they have been read
 }
 
 // openModel opens a model or program.
@@ -154,9 +155,7 @@ func (l *loaded) open() error {
 		return err
 	}
 	fn := l.src.Module.Main()
-	if l.inputs, err = irInfos(fn.Inputs, fn.Body.Params); err == nil {
-		l.outputs, err = irInfos(fn.Outputs, fn.Body.Results)
-	}
+	l.inputs, l.outputs = irInfos(fn.Inputs, fn.Body.Params), irInfos(fn.Outputs, fn.Body.Results)
 	for i := range l.src.Model.Graph.Inputs {
 		l.files = append(l.files, l.src.Model.Graph.Inputs[i].Name)
 	}
@@ -178,6 +177,10 @@ func (l *loaded) declared() error {
 		in := &f.Graph.Inputs[i]
 		l.files = append(l.files, in.Name)
 		if inits[in.Name] {
+			continue
+		}
+		if text, ok := boxText(in.Type); ok {
+			l.inputs = append(l.inputs, llmc.Info{Name: in.Name, Type: text})
 			continue
 		}
 		if in.Type == nil || in.Type.Kind != onnxpb.KindTensor {
@@ -225,18 +228,19 @@ func (l *loaded) checkDims() error {
 	return usagef("--dim: the model has no dimension %q; it has %s", unknown[0], strings.Join(have, ", "))
 }
 
-func irInfos(names []string, vals []*ir.Value) ([]llmc.Info, error) {
+func irInfos(names []string, vals []*ir.Value) []llmc.Info {
 	out := make([]llmc.Info, len(vals))
 	for i, v := range vals {
 		if v.Type.Kind != ir.Tensor {
-			return nil, fmt.Errorf("%w: %q is a %v", llmc.ErrUnsupported, names[i], v.Type)
+			out[i] = llmc.Info{Name: names[i], Type: v.Type.String()}
+			continue
 		}
 		out[i] = llmc.Info{Name: names[i], Elem: v.Type.Elem}
 		for _, e := range v.Type.Shape {
 			out[i].Shape = append(out[i].Shape, e.Key())
 		}
 	}
-	return out, nil
+	return out
 }
 
 func (l *loaded) input(name string) (int, bool) {
@@ -279,6 +283,11 @@ func (l *loaded) reopen(inputs llmc.Tensors) error {
 	}
 	for name, t := range inputs {
 		shapes[name] = t.Shape
+	}
+	for name, v := range l.boxes {
+		if s, ok := sharedShape(v); ok {
+			shapes[name] = s
+		}
 	}
 	l.close()
 	l.fixed = true

@@ -16,7 +16,6 @@ import (
 	"github.com/llmc-go/llmc"
 	"github.com/llmc-go/llmc/codegen/driver"
 	"github.com/llmc-go/llmc/formats/onnxpb"
-	"github.com/llmc-go/llmc/formats/tensorjson"
 	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/runtime/exec"
 )
@@ -125,7 +124,7 @@ func (a *app) run(ctx context.Context, f *runFlags, path string) error {
 		return err
 	}
 	start = time.Now()
-	res, err := s.Run(ctx, inputs)
+	res, err := s.RunValues(ctx, l.values(inputs))
 	if err != nil {
 		return err
 	}
@@ -138,7 +137,19 @@ func (a *app) run(ctx context.Context, f *runFlags, path string) error {
 	return a.emit(f, l.model.Outputs(), res, outputs, labels)
 }
 
-// readInputs makes the tensors of all inputs.
+// values are all inputs: tensors, and those of other kinds that readInputs has kept apart.
+func (l *loaded) values(inputs llmc.Tensors) llmc.Values {
+	all := llmc.Values{}
+	for name, t := range inputs {
+		all[name] = tensor.ValueOf(t)
+	}
+	for name, v := range l.boxes {
+		all[name] = v
+	}
+	return all
+}
+
+// readInputs makes the tensors of all inputs; values of other kinds it keeps in l.boxes.
 func (l *loaded) readInputs(f *runFlags) (llmc.Tensors, error) {
 	in := llmc.Tensors{}
 	if f.inDir != "" {
@@ -155,17 +166,29 @@ func (l *loaded) readInputs(f *runFlags) (llmc.Tensors, error) {
 		if err != nil {
 			return nil, err
 		}
+		if info.Type != "" {
+			if err := l.readBox(strings.TrimPrefix(value, "@"), info); err != nil {
+				return nil, inputError(info.Name, err)
+			}
+			continue
+		}
 		if in[info.Name], err = readInput(value, info, l.dims, pic); err != nil {
 			return nil, err
 		}
 	}
 	var missing []llmc.Info
 	for _, info := range l.inputs {
-		if in[info.Name] != nil {
+		if _, ok := l.boxes[info.Name]; ok || in[info.Name] != nil {
 			continue
 		}
 		if !f.random && !f.zeros {
 			missing = append(missing, info)
+			continue
+		}
+		if info.Type != "" {
+			if err := l.emptyBox(info); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		shape, err := l.shape(info)
@@ -211,11 +234,18 @@ func (l *loaded) readDir(dir string, in llmc.Tensors) error {
 	}
 	for k, name := range l.files {
 		path := filepath.Join(dir, fmt.Sprintf("input_%d.pb", k))
-		if _, ok := l.input(name); !ok {
+		at, ok := l.input(name)
+		if !ok {
 			continue
 		}
 		if _, err := os.Stat(path); err != nil {
 			continue // reported as missing, unless --input gives it
+		}
+		if info := l.inputs[at]; info.Type != "" {
+			if err := l.readBox(path, info); err != nil {
+				return err
+			}
+			continue
 		}
 		data, err := readBytes(path)
 		if err != nil {
@@ -262,13 +292,13 @@ func cutLast(s string) (name, value string, ok bool) {
 }
 
 // emit writes results where they are wanted.
-func (a *app) emit(f *runFlags, infos []llmc.Info, res llmc.Tensors, files []outputFile, labels []string) error {
+func (a *app) emit(f *runFlags, infos []llmc.Info, res llmc.Values, files []outputFile, labels []string) error {
 	for _, o := range files {
-		t, ok := res[o.name]
+		v, ok := res[o.name]
 		if !ok {
 			return usagef("-o: the model has no output %q; its outputs are %s", o.name, names(infos))
 		}
-		if err := writeTensor(o.path, o.name, t); err != nil {
+		if err := writeValue(o.path, o.name, v); err != nil {
 			return err
 		}
 	}
@@ -277,22 +307,22 @@ func (a *app) emit(f *runFlags, infos []llmc.Info, res llmc.Tensors, files []out
 			return pathError(err)
 		}
 		for k, info := range infos {
-			if err := writeTensor(filepath.Join(f.outDir, fmt.Sprintf("output_%d.pb", k)), info.Name, res[info.Name]); err != nil {
+			if err := writeValue(filepath.Join(f.outDir, fmt.Sprintf("output_%d.pb", k)), info.Name, res[info.Name]); err != nil {
 				return err
 			}
 		}
 	}
 	if f.top > 0 && len(infos) > 0 {
-		return a.top(res[infos[0].Name], f.top, labels)
+		return a.top(res[infos[0].Name].Tensor, f.top, labels)
 	}
 	if len(files) > 0 || f.outDir != "" {
 		return nil
 	}
-	return a.printTensors(infos, res)
+	return a.printValues(infos, res)
 }
 
-// printTensors writes one JSON object, an output a line.
-func (a *app) printTensors(infos []llmc.Info, res llmc.Tensors) error {
+// printValues writes one JSON object, an output a line.
+func (a *app) printValues(infos []llmc.Info, res llmc.Values) error {
 	buf := []byte("{")
 	for i, info := range infos {
 		if i > 0 {
@@ -300,7 +330,7 @@ func (a *app) printTensors(infos []llmc.Info, res llmc.Tensors) error {
 		}
 		buf = fmt.Appendf(buf, "\n  %s: ", jsonString(info.Name))
 		var err error
-		if buf, err = tensorjson.Append(buf, res[info.Name]); err != nil {
+		if buf, err = appendValue(buf, res[info.Name]); err != nil {
 			return fmt.Errorf("output %q: %w; -o writes it to a file", info.Name, err)
 		}
 	}
@@ -318,6 +348,9 @@ type ranked struct {
 
 // top writes the k largest values along the last axis of more than one, for every row.
 func (a *app) top(t *tensor.Tensor, k int, labels []string) error {
+	if t == nil {
+		return usagef("--top: the output is no tensor")
+	}
 	if t.Str != nil || t.Elem.IsComplex() || t.Len() == 0 {
 		return usagef("--top: the output is %v%v", t.Elem, t.Shape)
 	}

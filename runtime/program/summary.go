@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/llmc-go/llmc/ir/anchor"
+	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/layout"
 )
 
@@ -127,6 +128,9 @@ func ioSummary(l []IO) []IOSummary {
 	out := make([]IOSummary, len(l))
 	for i := range l {
 		out[i] = IOSummary{l[i].Name, l[i].Elem.String(), append([]string{}, l[i].Text...)}
+		if l[i].Elem == dtype.Invalid && len(l[i].Text) == 1 {
+			out[i] = IOSummary{Name: l[i].Name, Elem: l[i].Text[0]}
+		}
 	}
 	return out
 }
@@ -219,7 +223,12 @@ func (s *Summary) String() string {
 }
 
 // String is the type of the text form: f32[B, 3].
-func (x IOSummary) String() string { return x.Elem + "[" + clip(strings.Join(x.Shape, ", ")) + "]" }
+func (x IOSummary) String() string {
+	if x.Shape == nil {
+		return clip(x.Elem)
+	}
+	return x.Elem + "[" + clip(strings.Join(x.Shape, ", ")) + "]"
+}
 
 func counts(l []Count) string {
 	s := make([]string, len(l))
