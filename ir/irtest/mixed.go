@@ -191,19 +191,6 @@ func (x *mixer) constant(e dtype.Type, shape ...int) *ir.Value {
 	return x.b.Const("", Random(x.r, e, -1, 1, shape...))
 }
 
-// fixedShape is a shape of numbers.
-func fixedShape(s []dim.Expr) ([]int, bool) {
-	out := make([]int, len(s))
-	for i, e := range s {
-		v, ok := e.Int()
-		if !ok {
-			return nil, false
-		}
-		out[i] = int(v)
-	}
-	return out, true
-}
-
 // partner finds or makes a value of x's element type that broadcasts with it.
 func (x *mixer) partner(v held, fits func(held) bool) held {
 	if w, ok := x.pick(func(w held) bool {

@@ -3,7 +3,6 @@ package exec
 import (
 	"context"
 	"fmt"
-	"unsafe"
 
 	"github.com/llmc-go/llmc/ir/anchor"
 	"github.com/llmc-go/llmc/runtime/kernels/window"
@@ -161,7 +160,7 @@ func (l *lastStep) run(f *frame, _ context.Context) error {
 	}
 	f.s.m.pool.Run(chunks, l)
 	if !w.fused {
-		return w.after.run(f, unsafe.Pointer(y))
+		return w.after.run(f, y)
 	}
 	return nil
 }
