@@ -200,12 +200,16 @@ func (c *Last) RunChunk(i int, w *Worker) {
 	}
 }
 
-// blocks cuts extent into the fewest blocks of at most limit, as equal as multiples of unit allow.
+// blocks cuts extent into few blocks of at most limit, as equal as multiples of unit allow; into an even number of them, if more than
+// one, so that two workers have the same.
 func blocks(extent, limit, unit int) (count, size int) {
 	if extent <= 0 {
 		return 0, 0
 	}
 	count = ceilDiv(extent, max(limit, 1))
+	if count > 1 {
+		count += count % 2
+	}
 	size = ceilDiv(ceilDiv(extent, count), unit) * unit
 	return ceilDiv(extent, size), size
 }

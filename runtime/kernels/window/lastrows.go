@@ -19,7 +19,7 @@ const (
 	rowTile   = 14             // rows of the largest register tile
 	rowBytes  = 448 << 10      // of a block of rows: they stay in L2
 	mostRows  = 12 * 14        // rows of a block
-	leastWork = 8 << 20        // multiply-adds of a chunk that pay for its start
+	leastWork = 1 << 20        // multiply-adds of a chunk that pay for its start
 	leastCols = 4 * gemm.Panel // output channels of a chunk that pay for copying rows again
 )
 
@@ -40,13 +40,17 @@ func (c *Last) planRows() {
 		p.images, p.pixels = 1, c.N*c.pixels
 	}
 	fit := max(rowBytes/(4*max(terms, 1))/rowTile*rowTile, 4*rowTile)
-	p.blocks, p.rows = blocks(p.pixels, min(fit, mostRows), rowTile)
+	p.blocks, p.rows = blocks(p.pixels, min(fit, mostRows), 1)
 	units := p.images * c.Groups * p.blocks
 	p.coBlocks, p.coSize = 1, c.Co
 	if units < fewChunks {
 		// Columns are cut too, as far as chunks stay large.
 		work := min(p.rows, p.pixels) * max(terms, 1)
-		least := max(leastCols, ceilDiv(ceilDiv(leastWork, work), gemm.Panel)*gemm.Panel)
+		cols := leastCols
+		if p.plain && c.XPixel*4%2048 != 0 {
+			cols = gemm.Panel // nothing is copied
+		}
+		least := max(cols, ceilDiv(ceilDiv(leastWork, work), gemm.Panel)*gemm.Panel)
 		limit := max(least, ceilDiv(ceilDiv(c.Co, ceilDiv(fewChunks, units)), gemm.Panel)*gemm.Panel)
 		p.coBlocks, p.coSize = blocks(c.Co, limit, gemm.Panel)
 	}
