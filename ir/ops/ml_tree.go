@@ -344,7 +344,6 @@ func importTreeEnsemble(c *op.Import) ([]*ir.Value, error) {
 
 type newTrees struct {
 	c     *op.Import
-	modes []int64
 	lists map[string][]int64
 	f     *ml.Forest
 	leafs int32 // where leaves begin among the nodes
