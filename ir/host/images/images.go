@@ -66,7 +66,7 @@ func decode(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
 	if len(data) > 1 && data[0] == 'P' && (data[1] == '5' || data[1] == '6') {
 		return netpbm(data, reserve)
 	}
-	cfg, _, err := image.DecodeConfig(bytes.NewReader(data))
+	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("picture: %w", err)
 	}
@@ -81,6 +81,15 @@ func decode(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
 	w, h = b.Dx(), b.Dy()
 	if w > cfg.Width || h > cfg.Height {
 		return nil, 0, 0, errors.New("picture: larger than its header says")
+	}
+	if m, ok := img.(*image.YCbCr); ok && b.Min == (image.Point{}) {
+		convert := jpegRGB
+		if format == "webp" {
+			convert = webpRGB
+		}
+		if pix, ok := convert(m); ok {
+			return pix, w, h, nil
+		}
 	}
 	pix = make([]byte, 3*w*h)
 	for y := range h {
