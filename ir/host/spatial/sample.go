@@ -78,17 +78,17 @@ func (s *sampler) place(pos []float64) {
 			x = math.RoundToEven(x)
 		}
 		if x < lo || x > hi {
-			switch s.padding {
-			case "border":
+			switch {
+			case s.padding == "border" && s.mode != "cubic": // which clamps each of its taps
 				x = min(max(x, 0), n-1)
-			case "reflection":
+			case s.padding == "reflection":
 				x = reflect(x, lo, hi)
 			}
 		}
 		switch s.mode {
 		case "nearest":
 			s.along(i, int(x), []float64{1}, lo, hi)
-		case "cubic", "bicubic":
+		case "cubic":
 			f := math.Floor(x)
 			w := cubic(x - f)
 			s.along(i, int(f)-1, w[:], lo, hi)

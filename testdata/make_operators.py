@@ -1,11 +1,11 @@
-"""Writes test cases of com.microsoft operators; the expected outputs are those of ONNX Runtime 1.32 on a CPU, unoptimised.
+"""Writes test cases of operators, those of com.microsoft into FOLDER/microsoft and others into FOLDER/standard; the expected outputs are those of ONNX Runtime 1.32 on a CPU, unoptimised.
 
-usage: make_microsoft.py FOLDER   (needs onnx, onnxruntime, numpy)
+usage: make_operators.py FOLDER   (needs onnx, onnxruntime, numpy)
 """
 import os, shutil, sys
 import numpy as np, onnx, onnxruntime as ort
 from onnx import helper as h, numpy_helper as nh, TensorProto as T
-R = sys.argv[1]
+R = sys.argv[1] + '/microsoft'
 shutil.rmtree(R,ignore_errors=True)
 rng=np.random.default_rng(0)
 DT={np.dtype('float32'):1,np.dtype('int32'):6,np.dtype('int64'):7,np.dtype('uint8'):2,np.dtype('int8'):3,np.dtype('float16'):10,np.dtype('bool'):9}
@@ -124,3 +124,22 @@ case('qgemmf','QGemm',[u(3,4),sc(.1),z(100),u(5,4),sc(.2),z(120),rng.integers(-5
 i8=lambda *s: rng.integers(-127,127,s).astype('int8')
 case('dqmm','DynamicQuantizeMatMul',[f(3,8),i8(8,5),f(5)**2,np.zeros(5,'int8'),f(5)],1,consts=(1,2,3,4)); case('mitf','MatMulIntegerToFloat',[u(3,8),i8(8,5),sc(.1),sc(.2),z(100),np.array(3,'int8'),f(5)],1)
 case('qattn','QAttention',[u(2,5,16),i8(16,48),f(48),sc(.05),sc(.02),mask,z(120),np.array(0,'int8')],1,num_heads=4,consts=(1,2,3,4,6,7))
+R = sys.argv[1] + '/standard'
+def e(name,eq,*ins): case('e_'+name,'Einsum',list(ins),1,dom='',equation=eq)
+e('a','bhid,bhjd->bhij',f(2,3,4,5),f(2,3,6,5)); e('c','ii->i',f(4,4)); e('d','bii->b',f(3,4,4)); e('e','i,j->ij',f(3),f(4)); e('f','ij,jk,kl->il',f(2,3),f(3,4),f(4,5))
+e('g','abc,acd->abd',f(2,3,4),f(2,4,5)); e('h','ij',f(3,4)); e('i','ba',f(3,4)); e('j','bi,bi->b',f(3,4),f(3,4)); e('k','bi,bj->ij',f(3,4),f(3,5)); e('l','...d->...',f(2,3,4)); e('m','nchw,c->nhw',f(2,3,4,5),f(3)); e('n','bqhd,bkhd->bhqk',f(2,5,3,4),f(2,6,3,4)); e('o','bhqk,bkhd->bqhd',f(2,3,5,6),f(2,6,3,4)); e('p','ijk->',f(2,3,4)); e('q','bij,bk->bijk',f(2,3,4),f(2,5)); e('r','b...,b...->b...',f(2,3,4),f(2,1,4)); e('s','xy,z->x',f(2,3),f(4)); e('t','vw,bwpd->bvpd',f(4,4),f(2,4,3,5)); e('u','ij,jk->ik',rng.integers(0,9,(3,4)).astype('int64'),rng.integers(0,9,(4,5)).astype('int64'))
+def c(name,op,ins,nout=1,opset=17,**a): case(name,op,ins,nout,dom='',ms=opset,**a)
+c('r1','RoiAlign',[f(2,3,8,8),(rng.random((4,4))*8).astype('float32'),np.array([0,1,0,1],'int64')],opset=16,output_height=3,output_width=2,spatial_scale=0.7,sampling_ratio=2)
+c('r2','RoiAlign',[f(2,3,8,8),(rng.random((4,4))*8).astype('float32'),np.array([0,1,0,1],'int64')],opset=16,output_height=3,output_width=2,coordinate_transformation_mode='output_half_pixel')
+for m in('bilinear','nearest','bicubic'):
+    for p in('zeros','border','reflection'):
+        for al in(0,1): c(f'g_{m}_{p}_{al}','GridSample',[f(1,2,5,6),(rng.random((1,4,7,2))*3-1.5).astype('float32')],opset=16,mode=m,padding_mode=p,align_corners=al)
+c('d1','DFT',[f(2,12,1)],axis=1,onesided=1); c('d2','DFT',[f(2,7,2)],axis=1,inverse=1); c('d3','DFT',[f(2,7,2),np.array(10,'int64')],axis=1)
+c('s1','STFT',[f(2,100,1),np.array(10,'int64'),f(32)]); c('s2','STFT',[f(2,100,1),np.array(10,'int64'),None,np.array(25,'int64')])
+c('gn','GroupNormalization',[f(2,6,4,4),f(6),f(6)],opset=21,num_groups=3); c('mvn','MeanVarianceNormalization',[f(2,3,4,4)]); c('lp','LpNormalization',[f(3,4)],p=1,axis=0)
+c('d2s','DepthToSpace',[f(2,12,3,4)],blocksize=2,mode='CRD'); c('d2s2','DepthToSpace',[f(2,12,3,4)],blocksize=2); c('s2d','SpaceToDepth',[f(2,3,4,6)],blocksize=2)
+c('mel','MelWeightMatrix',[np.array(20,'int64'),np.array(256,'int64'),np.array(8000,'int64'),np.array(0.,'float32'),np.array(4000.,'float32')]); c('bw','BlackmanWindow',[np.array(11,'int64')]); c('hw','HammingWindow',[np.array(11,'int64')],periodic=0)
+c('eye','EyeLike',[f(3,5)],k=1); c('uq','Unique',[rng.integers(0,5,(4,6)).astype('int64')],4,sorted=0)
+c('dc','DeformConv',[f(1,2,6,6),f(4,2,3,3),f(1,18,4,4),f(4),f(1,9,4,4)],opset=19,kernel_shape=[3,3])
+c('hm','Hardmax',[f(2,3,4)],opset=11); c('c2i','Col2Im',[f(1,12,9),np.array([4,4],'int64'),np.array([2,2],'int64')],opset=18)
+c('ag','AffineGrid',[f(2,2,3),np.array([2,3,4,5],'int64')],opset=20,align_corners=1)
