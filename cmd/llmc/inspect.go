@@ -20,28 +20,40 @@ import (
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
+// inspectFlags are the flags of llmc inspect.
+type inspectFlags struct {
+	modelFlags
+	hash, profile bool
+	html          string
+}
+
 func (a *app) inspectCommand() *cobra.Command {
-	var f modelFlags
-	hash := false
+	var f inspectFlags
 	c := &cobra.Command{
 		Use:   "inspect MODEL",
 		Short: "Say what is in a model or program",
 		Long: `Inspect lists inputs, outputs, named dimensions, operators, parameters and memory, what every pass did, and the steps
-that no kernel computes. It reads the graph and leaves the weights where they are.`,
+that no kernel computes. It reads the graph and leaves the weights where they are.
+
+With --html it runs the program once on inputs that are made up, and draws it: steps with kernel, types, memory and, with
+--profile, time, and which bytes of the arena each buffer holds when.`,
 		Example: `  llmc inspect model.onnx
   llmc inspect --dim batch=8,sequence=128 bert.onnx
-  llmc inspect --json model.llmc`,
+  llmc inspect --json model.llmc
+  llmc inspect --html model.html --profile model.onnx`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: modelFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.inspect(cmd.Context(), &f, hash, args[0])
+			return a.inspect(cmd.Context(), &f, args[0])
 		},
 	}
 	fl := c.Flags()
 	fl.StringArrayVar(&f.dims, "dim", nil, "value of a dimension, as batch=1; several by commas or by more flags")
 	fl.StringArrayVar(&f.shapes, "shape", nil, "shape of an input, as x=1,3,224,224")
 	fl.StringArrayVar(&f.states, "state", nil, `past=present pair of names, with *, that becomes a state; "auto" finds them`)
-	fl.BoolVar(&hash, "hash", false, "compute the SHA-256 of the file, which reads all of it")
+	fl.BoolVar(&f.hash, "hash", false, "compute the SHA-256 of the file, which reads all of it")
+	fl.StringVar(&f.html, "html", "", "page to write, with pictures of the graph and of the arena")
+	fl.BoolVar(&f.profile, "profile", false, "with --html: measure the time of each step")
 	return c
 }
 
@@ -86,8 +98,11 @@ type dimInfo struct {
 	In   []string `json:"in,omitempty"`
 }
 
-func (a *app) inspect(ctx context.Context, f *modelFlags, hash bool, path string) error {
-	l, err := openModel(path, f)
+func (a *app) inspect(ctx context.Context, f *inspectFlags, path string) error {
+	if f.profile && f.html == "" {
+		return usagef("--profile goes with --html; llmc profile writes a table")
+	}
+	l, err := openModel(path, &f.modelFlags)
 	if err != nil {
 		return err
 	}
@@ -96,14 +111,14 @@ func (a *app) inspect(ctx context.Context, f *modelFlags, hash bool, path string
 	if st, err := os.Stat(path); err == nil {
 		in.Bytes = st.Size()
 	}
-	if hash {
+	if f.hash {
 		if in.SHA256, err = fileHash(path); err != nil {
 			return err
 		}
 	}
 	if l.model != nil {
 		in.program(l)
-		return a.printInspection(in)
+		return a.inspected(ctx, f, l, in)
 	}
 	if l.why != nil {
 		return fmt.Errorf("%w: give the sizes of its inputs with --dim or --shape", l.why)
@@ -111,13 +126,32 @@ func (a *app) inspect(ctx context.Context, f *modelFlags, hash bool, path string
 	in.model(l.src)
 	in.Dims = moduleDims(l.src.Module, l.inputs)
 	r, p, cerr := a.compileLoaded(ctx, l, &compileFlags{states: f.states})
-	if cerr == nil {
-		in.compiled(r, p)
+	if cerr != nil {
+		if err := a.printInspection(in); err != nil {
+			return err
+		}
+		return cerr
 	}
-	if err := a.printInspection(in); err != nil {
+	in.compiled(r, p)
+	if f.html != "" {
+		if l.model, err = llmc.Load(p, l.src.Close, l.opts); err != nil {
+			return err
+		}
+		l.src = nil
+	}
+	return a.inspected(ctx, f, l, in)
+}
+
+// inspected writes what was found, and the page where one is wanted.
+func (a *app) inspected(ctx context.Context, f *inspectFlags, l *loaded, in *inspection) error {
+	if err := a.printInspection(in); err != nil || f.html == "" {
 		return err
 	}
-	return cerr
+	budget := time.Duration(0)
+	if f.profile {
+		budget = time.Second
+	}
+	return a.writeModelPage(ctx, l, f.html, budget)
 }
 
 func ioInfos(l []llmc.Info) []ioInfo {
