@@ -184,7 +184,7 @@ func (x *mixer) constant(e dtype.Type, shape ...int) *ir.Value {
 	for _, d := range shape {
 		n *= d
 	}
-	if n > ir.FoldLimit {
+	if n > ir.InlineLimit {
 		t, _ := Weights(len(x.b.M.Consts), "", e, shape)
 		return x.b.Const("", t)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/llmc-go/llmc/ir"
+	"github.com/llmc-go/llmc/ir/attr"
 	"github.com/llmc-go/llmc/ir/dim"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
@@ -282,7 +283,7 @@ func (s *shrinker) resize(m *ir.Module, from, to int64) error {
 			}
 		}
 		t := tensor.New(c.Tensor.Elem, shape...)
-		if t.Len() > ir.FoldLimit {
+		if t.Len() > ir.InlineLimit {
 			t, _ = Weights(i, "", c.Tensor.Elem, shape)
 		} else {
 			copy(t.Data, c.Tensor.Data)
@@ -304,18 +305,31 @@ func (s *shrinker) resize(m *ir.Module, from, to int64) error {
 	return s.replace(m, -1, nil)
 }
 
-// dropConsts takes constants that nothing reads from the end of the table: those in front keep their numbers, by
-// which they are drawn.
+// dropConsts takes the constants that nothing reads out of the table. Where one is drawn by its number, those in front of it stay.
 func dropConsts(m *ir.Module) {
-	last := -1
-	for _, f := range m.Funcs {
-		f.Body.Walk(func(n *ir.Node) {
-			if n.Op == ir.OpConst {
-				if a, ok := n.Attrs.Get("data"); ok {
-					last = max(last, int(a.I))
+	used, last := map[int]bool{}, -1
+	each := func(f func(n *ir.Node, at int)) {
+		for _, fn := range m.Funcs {
+			fn.Body.Walk(func(n *ir.Node) {
+				if a, ok := n.Attrs.Get("data"); ok && n.Op == ir.OpConst {
+					f(n, int(a.I))
 				}
-			}
-		})
+			})
+		}
 	}
-	m.Consts = m.Consts[:last+1]
+	each(func(_ *ir.Node, at int) {
+		used[at] = true
+		if m.Consts[at].Tensor.Len() > ir.InlineLimit {
+			last = max(last, at)
+		}
+	})
+	to, kept := map[int]int{}, []ir.Const{}
+	for i, c := range m.Consts {
+		if used[i] || i <= last {
+			to[i] = len(kept)
+			kept = append(kept, c)
+		}
+	}
+	m.Consts = kept
+	each(func(n *ir.Node, at int) { n.Attrs = n.Attrs.Set("data", attr.OfConst(to[at])) })
 }

@@ -28,7 +28,7 @@ func (p *Program) Bounds(b *Body, step int, vals []int64) error {
 			u := &l[i]
 			f := &b.Bufs[u.Buf]
 			n, err := elements(vals, f.Shape)
-			if err == nil && n != vals[f.Count] {
+			if err == nil && n != vals[f.Count] && (n != dim.Unset || vals[f.Count] != 0) { // nothing, times what is not known yet
 				err = fmt.Errorf("buffer %d of %s elements has room for %s", u.Buf, number(n), number(vals[f.Count]))
 			}
 			if err == nil && !empty {
