@@ -105,7 +105,26 @@ func (f *frame) bind(i int) error {
 
 func (f *frame) wrap(err error) error {
 	st := &f.b.Steps[f.at]
+	if st.Node == "" && len(st.Out) > 0 { // a step that no node of the model stands for
+		if name := f.b.Bufs[st.Out[0].Buf].Name; name != "" {
+			return fmt.Errorf("value %q (%s): %w", name, st.Op, err)
+		}
+	}
 	return fmt.Errorf("node %q (%s): %w", st.Node, st.Op, err)
+}
+
+// named adds the model's name of a buffer, or the node that writes it, to an error.
+func (f *frame) named(b *program.Buf, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case b.Name != "":
+		return fmt.Errorf("value %q: %w", b.Name, err)
+	case b.First >= 0 && int(b.First) < len(f.b.Steps):
+		f.at = int(b.First)
+		return f.wrap(err)
+	}
+	return err
 }
 
 // size is the number of bytes of a buffer at the present extents.
@@ -130,7 +149,7 @@ func (f *frame) place() error {
 		}
 		n, err := f.size(b)
 		if err != nil {
-			return err
+			return f.named(b, err)
 		}
 		f.bufs[i].bytes = n
 		if b.Alias < 0 {
@@ -220,7 +239,7 @@ func (f *frame) ownOutput(i int) error {
 		st.ptr, st.bytes = nil, 0
 		return nil
 	}
-	return f.s.grow(st, n)
+	return f.named(&f.b.Bufs[id], f.s.grow(st, n))
 }
 
 func (f *frame) setOutput(i int, t *tensor.Tensor) {
