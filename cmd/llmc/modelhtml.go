@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/llmc-go/llmc"
-	"github.com/llmc-go/llmc/ir/dim"
 	"github.com/llmc-go/llmc/ir/host/std"
 	"github.com/llmc-go/llmc/runtime/exec"
 	"github.com/llmc-go/llmc/runtime/program"
@@ -183,7 +182,7 @@ func bufType(p *program.Program, b *program.Body, u *program.Use) string {
 	}
 	var l []string
 	for _, r := range shape {
-		l = append(l, p.Dims.Text(dim.Ref(r)))
+		l = append(l, p.Dims.Text(r))
 	}
 	s := fmt.Sprintf("%v[%s]", buf.Elem, strings.Join(l, ", "))
 	if buf.Name != "" {
@@ -249,7 +248,7 @@ func (m *modelPicture) drawGraph() (svg template.HTML, width, height float64) {
 			}
 		}
 		fmt.Fprintf(&b, `<g class="n k-%s" data-n=%d transform="translate(%.1f %.1f)"><rect width="%.0f" height="%.0f" rx="5"/><text x="75" y="17">%s</text><text class="s" x="75" y="33">%s</text></g>`,
-			template.HTMLEscapeString(n.Kind), i, x, y(i)-half, nodeWidth, 2*half, template.HTMLEscapeString(cut(label, 22)), template.HTMLEscapeString(cut(under, 28)))
+			template.HTMLEscapeString(n.Kind), i, x, y(i)-half, nodeWidth, 2*half, template.HTMLEscapeString(cut(label, 22)), template.HTMLEscapeString(cut(under, 24)))
 	}
 	return template.HTML(b.String()), width + 30, height + 30
 }
