@@ -77,7 +77,7 @@ type winoPlan struct {
 
 const (
 	winoFloats = 512 << 10 // elements of transformed input and products of a chunk
-	mostTiles  = 56
+	mostTiles  = 28
 	winoCols   = 2 * gemm.Panel // output channels of a chunk that pay for transforming the input again
 	winoChunks = 4              // below this many, output channels are cut too
 )

@@ -7,188 +7,201 @@
 // func f32_window_tileout4_u8_avx2(a *tileOut)
 // Requires: AVX, AVX2, FMA3
 TEXT ·f32_window_tileout4_u8_avx2(SB), $128-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 24(AX), BX
-	MOVQ 32(AX), SI
-	MOVQ 64(AX), DI
-	XORQ R8, R8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   64(AX), DI
+	IMUL3Q $0x06, DX, R8
+	XORQ   R9, R9
 
 vector:
-	MOVQ        R8, R9
-	SHRQ        $0x02, R9
-	NEGQ        R9
-	ADDQ        16(AX), R9
-	CMPQ        R9, $0x08
+	MOVQ        R9, R10
+	SHRQ        $0x02, R10
+	NEGQ        R10
+	ADDQ        16(AX), R10
+	CMPQ        R10, $0x08
 	JL          rest
-	LEAQ        (CX)(R8*1), R9
-	VMOVUPS     (R9), Y0
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y1
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y2
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y3
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y4
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y5
-	ADDQ        DX, R9
+	LEAQ        (CX)(R9*1), R11
+	MOVQ        R11, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10), Y0
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y1
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y2
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y3
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y5
+	ADDQ        DX, R10
 	VADDPS      Y2, Y1, Y6
+	VADDPS      Y4, Y3, Y7
+	VADDPS      Y7, Y6, Y8
+	VADDPS      Y8, Y0, Y0
+	VMULPS      float0<>+0(SB), Y6, Y6
+	VFMADD231PS float1<>+0(SB), Y7, Y6
 	VSUBPS      Y2, Y1, Y1
-	VADDPS      Y4, Y3, Y2
-	VSUBPS      Y4, Y3, Y3
-	VADDPS      Y2, Y6, Y4
-	VADDPS      Y4, Y0, Y0
-	VMULPS      float0<>+0(SB), Y1, Y4
-	VFMADD231PS float1<>+0(SB), Y3, Y4
-	VMULPS      float2<>+0(SB), Y6, Y6
-	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VSUBPS      Y4, Y3, Y2
+	VMULPS      float2<>+0(SB), Y1, Y3
+	VFMADD231PS float3<>+0(SB), Y2, Y3
 	VFMADD231PS float4<>+0(SB), Y1, Y5
-	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VFMADD231PS float5<>+0(SB), Y2, Y5
 	VMOVUPS     Y0, (DI)
-	VMOVUPS     Y4, 32(DI)
+	VMOVUPS     Y3, 32(DI)
 	VMOVUPS     Y6, 64(DI)
 	VMOVUPS     Y5, 96(DI)
-	VMOVUPS     (R9), Y0
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y1
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y2
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y3
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y4
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y5
-	ADDQ        DX, R9
+	MOVQ        R11, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10), Y0
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y1
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y2
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y3
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y5
+	ADDQ        DX, R10
 	VADDPS      Y2, Y1, Y6
+	VADDPS      Y4, Y3, Y7
+	VADDPS      Y7, Y6, Y8
+	VADDPS      Y8, Y0, Y0
+	VMULPS      float0<>+0(SB), Y6, Y6
+	VFMADD231PS float1<>+0(SB), Y7, Y6
 	VSUBPS      Y2, Y1, Y1
-	VADDPS      Y4, Y3, Y2
-	VSUBPS      Y4, Y3, Y3
-	VADDPS      Y2, Y6, Y4
-	VADDPS      Y4, Y0, Y0
-	VMULPS      float0<>+0(SB), Y1, Y4
-	VFMADD231PS float1<>+0(SB), Y3, Y4
-	VMULPS      float2<>+0(SB), Y6, Y6
-	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VSUBPS      Y4, Y3, Y2
+	VMULPS      float2<>+0(SB), Y1, Y3
+	VFMADD231PS float3<>+0(SB), Y2, Y3
 	VFMADD231PS float4<>+0(SB), Y1, Y5
-	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VFMADD231PS float5<>+0(SB), Y2, Y5
 	VMOVUPS     Y0, 128(DI)
-	VMOVUPS     Y4, 160(DI)
+	VMOVUPS     Y3, 160(DI)
 	VMOVUPS     Y6, 192(DI)
 	VMOVUPS     Y5, 224(DI)
-	VMOVUPS     (R9), Y0
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y1
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y2
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y3
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y4
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y5
-	ADDQ        DX, R9
+	MOVQ        R11, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10), Y0
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y1
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y2
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y3
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y5
+	ADDQ        DX, R10
 	VADDPS      Y2, Y1, Y6
+	VADDPS      Y4, Y3, Y7
+	VADDPS      Y7, Y6, Y8
+	VADDPS      Y8, Y0, Y0
+	VMULPS      float0<>+0(SB), Y6, Y6
+	VFMADD231PS float1<>+0(SB), Y7, Y6
 	VSUBPS      Y2, Y1, Y1
-	VADDPS      Y4, Y3, Y2
-	VSUBPS      Y4, Y3, Y3
-	VADDPS      Y2, Y6, Y4
-	VADDPS      Y4, Y0, Y0
-	VMULPS      float0<>+0(SB), Y1, Y4
-	VFMADD231PS float1<>+0(SB), Y3, Y4
-	VMULPS      float2<>+0(SB), Y6, Y6
-	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VSUBPS      Y4, Y3, Y2
+	VMULPS      float2<>+0(SB), Y1, Y3
+	VFMADD231PS float3<>+0(SB), Y2, Y3
 	VFMADD231PS float4<>+0(SB), Y1, Y5
-	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VFMADD231PS float5<>+0(SB), Y2, Y5
 	VMOVUPS     Y0, 256(DI)
-	VMOVUPS     Y4, 288(DI)
+	VMOVUPS     Y3, 288(DI)
 	VMOVUPS     Y6, 320(DI)
 	VMOVUPS     Y5, 352(DI)
-	VMOVUPS     (R9), Y0
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y1
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y2
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y3
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y4
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y5
-	ADDQ        DX, R9
+	MOVQ        R11, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10), Y0
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y1
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y2
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y3
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y5
+	ADDQ        DX, R10
 	VADDPS      Y2, Y1, Y6
+	VADDPS      Y4, Y3, Y7
+	VADDPS      Y7, Y6, Y8
+	VADDPS      Y8, Y0, Y0
+	VMULPS      float0<>+0(SB), Y6, Y6
+	VFMADD231PS float1<>+0(SB), Y7, Y6
 	VSUBPS      Y2, Y1, Y1
-	VADDPS      Y4, Y3, Y2
-	VSUBPS      Y4, Y3, Y3
-	VADDPS      Y2, Y6, Y4
-	VADDPS      Y4, Y0, Y0
-	VMULPS      float0<>+0(SB), Y1, Y4
-	VFMADD231PS float1<>+0(SB), Y3, Y4
-	VMULPS      float2<>+0(SB), Y6, Y6
-	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VSUBPS      Y4, Y3, Y2
+	VMULPS      float2<>+0(SB), Y1, Y3
+	VFMADD231PS float3<>+0(SB), Y2, Y3
 	VFMADD231PS float4<>+0(SB), Y1, Y5
-	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VFMADD231PS float5<>+0(SB), Y2, Y5
 	VMOVUPS     Y0, 384(DI)
-	VMOVUPS     Y4, 416(DI)
+	VMOVUPS     Y3, 416(DI)
 	VMOVUPS     Y6, 448(DI)
 	VMOVUPS     Y5, 480(DI)
-	VMOVUPS     (R9), Y0
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y1
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y2
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y3
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y4
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y5
-	ADDQ        DX, R9
+	MOVQ        R11, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10), Y0
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y1
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y2
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y3
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y5
+	ADDQ        DX, R10
 	VADDPS      Y2, Y1, Y6
+	VADDPS      Y4, Y3, Y7
+	VADDPS      Y7, Y6, Y8
+	VADDPS      Y8, Y0, Y0
+	VMULPS      float0<>+0(SB), Y6, Y6
+	VFMADD231PS float1<>+0(SB), Y7, Y6
 	VSUBPS      Y2, Y1, Y1
-	VADDPS      Y4, Y3, Y2
-	VSUBPS      Y4, Y3, Y3
-	VADDPS      Y2, Y6, Y4
-	VADDPS      Y4, Y0, Y0
-	VMULPS      float0<>+0(SB), Y1, Y4
-	VFMADD231PS float1<>+0(SB), Y3, Y4
-	VMULPS      float2<>+0(SB), Y6, Y6
-	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VSUBPS      Y4, Y3, Y2
+	VMULPS      float2<>+0(SB), Y1, Y3
+	VFMADD231PS float3<>+0(SB), Y2, Y3
 	VFMADD231PS float4<>+0(SB), Y1, Y5
-	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VFMADD231PS float5<>+0(SB), Y2, Y5
 	VMOVUPS     Y0, 512(DI)
-	VMOVUPS     Y4, 544(DI)
+	VMOVUPS     Y3, 544(DI)
 	VMOVUPS     Y6, 576(DI)
 	VMOVUPS     Y5, 608(DI)
-	VMOVUPS     (R9), Y0
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y1
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y2
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y3
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y4
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Y5
-	ADDQ        DX, R9
+	MOVQ        R11, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10), Y0
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y1
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y2
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y3
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y4
+	ADDQ        DX, R10
+	VMOVUPS     (R10), Y5
+	ADDQ        DX, R10
 	VADDPS      Y2, Y1, Y6
+	VADDPS      Y4, Y3, Y7
+	VADDPS      Y7, Y6, Y8
+	VADDPS      Y8, Y0, Y0
+	VMULPS      float0<>+0(SB), Y6, Y6
+	VFMADD231PS float1<>+0(SB), Y7, Y6
 	VSUBPS      Y2, Y1, Y1
-	VADDPS      Y4, Y3, Y2
-	VSUBPS      Y4, Y3, Y3
-	VADDPS      Y2, Y6, Y4
-	VADDPS      Y4, Y0, Y0
-	VMULPS      float0<>+0(SB), Y1, Y4
-	VFMADD231PS float1<>+0(SB), Y3, Y4
-	VMULPS      float2<>+0(SB), Y6, Y6
-	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VSUBPS      Y4, Y3, Y2
+	VMULPS      float2<>+0(SB), Y1, Y3
+	VFMADD231PS float3<>+0(SB), Y2, Y3
 	VFMADD231PS float4<>+0(SB), Y1, Y5
-	VFMADD231PS float5<>+0(SB), Y3, Y5
+	VFMADD231PS float5<>+0(SB), Y2, Y5
 	VMOVUPS     Y0, 640(DI)
-	VMOVUPS     Y4, 672(DI)
+	VMOVUPS     Y3, 672(DI)
 	VMOVUPS     Y6, 704(DI)
 	VMOVUPS     Y5, 736(DI)
 	VMOVUPS     (DI), Y0
@@ -198,43 +211,43 @@ vector:
 	VMOVUPS     512(DI), Y4
 	VMOVUPS     640(DI), Y5
 	VADDPS      Y2, Y1, Y6
+	VADDPS      Y4, Y3, Y7
+	VADDPS      Y7, Y6, Y8
+	VADDPS      Y8, Y0, Y0
+	VMULPS      float0<>+0(SB), Y6, Y6
+	VFMADD231PS float1<>+0(SB), Y7, Y6
 	VSUBPS      Y2, Y1, Y1
-	VADDPS      Y4, Y3, Y2
-	VSUBPS      Y4, Y3, Y3
-	VADDPS      Y2, Y6, Y4
-	VADDPS      Y4, Y0, Y0
-	VMULPS      float0<>+0(SB), Y1, Y4
-	VFMADD231PS float1<>+0(SB), Y3, Y4
-	VMULPS      float2<>+0(SB), Y6, Y6
-	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VSUBPS      Y4, Y3, Y2
+	VMULPS      float2<>+0(SB), Y1, Y3
+	VFMADD231PS float3<>+0(SB), Y2, Y3
 	VFMADD231PS float4<>+0(SB), Y1, Y5
-	VFMADD231PS float5<>+0(SB), Y3, Y5
-	MOVQ        40(AX), R9
-	TESTQ       R9, R9
+	VFMADD231PS float5<>+0(SB), Y2, Y5
+	MOVQ        40(AX), R10
+	TESTQ       R10, R10
 	JZ          whole0_add
-	VMOVUPS     (R9)(R8*1), Y1
+	VMOVUPS     (R10)(R9*1), Y1
 	VADDPS      Y1, Y0, Y0
-	VADDPS      Y1, Y4, Y4
+	VADDPS      Y1, Y3, Y3
 	VADDPS      Y1, Y6, Y6
 	VADDPS      Y1, Y5, Y5
 
 whole0_add:
-	MOVQ    48(AX), R10
-	TESTQ   R10, R10
+	MOVQ    48(AX), R11
+	TESTQ   R11, R11
 	JZ      whole0_clamp
-	ADDQ    R8, R10
-	MOVQ    56(AX), R11
-	MOVQ    (R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	ADDQ    R9, R11
+	MOVQ    56(AX), R12
+	MOVQ    (R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y0, Y0
-	MOVQ    32(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
-	VADDPS  Y1, Y4, Y4
-	MOVQ    64(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	MOVQ    32(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
+	VADDPS  Y1, Y3, Y3
+	MOVQ    64(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y6, Y6
-	MOVQ    96(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	MOVQ    96(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y5, Y5
 
 whole0_clamp:
@@ -244,23 +257,23 @@ whole0_clamp:
 	VBROADCASTSS 76(AX), Y2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
-	VMAXPS       Y4, Y1, Y4
-	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y3, Y1, Y3
+	VMINPS       Y3, Y2, Y3
 	VMAXPS       Y6, Y1, Y6
 	VMINPS       Y6, Y2, Y6
 	VMAXPS       Y5, Y1, Y5
 	VMINPS       Y5, Y2, Y5
 
 whole0_store:
-	LEAQ        (BX)(R8*1), R10
-	MOVQ        (SI), R9
-	VMOVUPS     Y0, (R10)(R9*1)
-	MOVQ        32(SI), R9
-	VMOVUPS     Y4, (R10)(R9*1)
-	MOVQ        64(SI), R9
-	VMOVUPS     Y6, (R10)(R9*1)
-	MOVQ        96(SI), R9
-	VMOVUPS     Y5, (R10)(R9*1)
+	LEAQ        (BX)(R9*1), R11
+	MOVQ        (SI), R10
+	VMOVUPS     Y0, (R11)(R10*1)
+	MOVQ        32(SI), R10
+	VMOVUPS     Y3, (R11)(R10*1)
+	MOVQ        64(SI), R10
+	VMOVUPS     Y6, (R11)(R10*1)
+	MOVQ        96(SI), R10
+	VMOVUPS     Y5, (R11)(R10*1)
 	VMOVUPS     32(DI), Y0
 	VMOVUPS     160(DI), Y1
 	VMOVUPS     288(DI), Y2
@@ -268,43 +281,43 @@ whole0_store:
 	VMOVUPS     544(DI), Y4
 	VMOVUPS     672(DI), Y5
 	VADDPS      Y2, Y1, Y6
+	VADDPS      Y4, Y3, Y7
+	VADDPS      Y7, Y6, Y8
+	VADDPS      Y8, Y0, Y0
+	VMULPS      float0<>+0(SB), Y6, Y6
+	VFMADD231PS float1<>+0(SB), Y7, Y6
 	VSUBPS      Y2, Y1, Y1
-	VADDPS      Y4, Y3, Y2
-	VSUBPS      Y4, Y3, Y3
-	VADDPS      Y2, Y6, Y4
-	VADDPS      Y4, Y0, Y0
-	VMULPS      float0<>+0(SB), Y1, Y4
-	VFMADD231PS float1<>+0(SB), Y3, Y4
-	VMULPS      float2<>+0(SB), Y6, Y6
-	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VSUBPS      Y4, Y3, Y2
+	VMULPS      float2<>+0(SB), Y1, Y3
+	VFMADD231PS float3<>+0(SB), Y2, Y3
 	VFMADD231PS float4<>+0(SB), Y1, Y5
-	VFMADD231PS float5<>+0(SB), Y3, Y5
-	MOVQ        40(AX), R9
-	TESTQ       R9, R9
+	VFMADD231PS float5<>+0(SB), Y2, Y5
+	MOVQ        40(AX), R10
+	TESTQ       R10, R10
 	JZ          whole1_add
-	VMOVUPS     (R9)(R8*1), Y1
+	VMOVUPS     (R10)(R9*1), Y1
 	VADDPS      Y1, Y0, Y0
-	VADDPS      Y1, Y4, Y4
+	VADDPS      Y1, Y3, Y3
 	VADDPS      Y1, Y6, Y6
 	VADDPS      Y1, Y5, Y5
 
 whole1_add:
-	MOVQ    48(AX), R10
-	TESTQ   R10, R10
+	MOVQ    48(AX), R11
+	TESTQ   R11, R11
 	JZ      whole1_clamp
-	ADDQ    R8, R10
-	MOVQ    56(AX), R11
-	MOVQ    8(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	ADDQ    R9, R11
+	MOVQ    56(AX), R12
+	MOVQ    8(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y0, Y0
-	MOVQ    40(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
-	VADDPS  Y1, Y4, Y4
-	MOVQ    72(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	MOVQ    40(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
+	VADDPS  Y1, Y3, Y3
+	MOVQ    72(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y6, Y6
-	MOVQ    104(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	MOVQ    104(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y5, Y5
 
 whole1_clamp:
@@ -314,23 +327,23 @@ whole1_clamp:
 	VBROADCASTSS 76(AX), Y2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
-	VMAXPS       Y4, Y1, Y4
-	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y3, Y1, Y3
+	VMINPS       Y3, Y2, Y3
 	VMAXPS       Y6, Y1, Y6
 	VMINPS       Y6, Y2, Y6
 	VMAXPS       Y5, Y1, Y5
 	VMINPS       Y5, Y2, Y5
 
 whole1_store:
-	LEAQ        (BX)(R8*1), R10
-	MOVQ        8(SI), R9
-	VMOVUPS     Y0, (R10)(R9*1)
-	MOVQ        40(SI), R9
-	VMOVUPS     Y4, (R10)(R9*1)
-	MOVQ        72(SI), R9
-	VMOVUPS     Y6, (R10)(R9*1)
-	MOVQ        104(SI), R9
-	VMOVUPS     Y5, (R10)(R9*1)
+	LEAQ        (BX)(R9*1), R11
+	MOVQ        8(SI), R10
+	VMOVUPS     Y0, (R11)(R10*1)
+	MOVQ        40(SI), R10
+	VMOVUPS     Y3, (R11)(R10*1)
+	MOVQ        72(SI), R10
+	VMOVUPS     Y6, (R11)(R10*1)
+	MOVQ        104(SI), R10
+	VMOVUPS     Y5, (R11)(R10*1)
 	VMOVUPS     64(DI), Y0
 	VMOVUPS     192(DI), Y1
 	VMOVUPS     320(DI), Y2
@@ -338,43 +351,43 @@ whole1_store:
 	VMOVUPS     576(DI), Y4
 	VMOVUPS     704(DI), Y5
 	VADDPS      Y2, Y1, Y6
+	VADDPS      Y4, Y3, Y7
+	VADDPS      Y7, Y6, Y8
+	VADDPS      Y8, Y0, Y0
+	VMULPS      float0<>+0(SB), Y6, Y6
+	VFMADD231PS float1<>+0(SB), Y7, Y6
 	VSUBPS      Y2, Y1, Y1
-	VADDPS      Y4, Y3, Y2
-	VSUBPS      Y4, Y3, Y3
-	VADDPS      Y2, Y6, Y4
-	VADDPS      Y4, Y0, Y0
-	VMULPS      float0<>+0(SB), Y1, Y4
-	VFMADD231PS float1<>+0(SB), Y3, Y4
-	VMULPS      float2<>+0(SB), Y6, Y6
-	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VSUBPS      Y4, Y3, Y2
+	VMULPS      float2<>+0(SB), Y1, Y3
+	VFMADD231PS float3<>+0(SB), Y2, Y3
 	VFMADD231PS float4<>+0(SB), Y1, Y5
-	VFMADD231PS float5<>+0(SB), Y3, Y5
-	MOVQ        40(AX), R9
-	TESTQ       R9, R9
+	VFMADD231PS float5<>+0(SB), Y2, Y5
+	MOVQ        40(AX), R10
+	TESTQ       R10, R10
 	JZ          whole2_add
-	VMOVUPS     (R9)(R8*1), Y1
+	VMOVUPS     (R10)(R9*1), Y1
 	VADDPS      Y1, Y0, Y0
-	VADDPS      Y1, Y4, Y4
+	VADDPS      Y1, Y3, Y3
 	VADDPS      Y1, Y6, Y6
 	VADDPS      Y1, Y5, Y5
 
 whole2_add:
-	MOVQ    48(AX), R10
-	TESTQ   R10, R10
+	MOVQ    48(AX), R11
+	TESTQ   R11, R11
 	JZ      whole2_clamp
-	ADDQ    R8, R10
-	MOVQ    56(AX), R11
-	MOVQ    16(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	ADDQ    R9, R11
+	MOVQ    56(AX), R12
+	MOVQ    16(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y0, Y0
-	MOVQ    48(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
-	VADDPS  Y1, Y4, Y4
-	MOVQ    80(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	MOVQ    48(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
+	VADDPS  Y1, Y3, Y3
+	MOVQ    80(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y6, Y6
-	MOVQ    112(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	MOVQ    112(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y5, Y5
 
 whole2_clamp:
@@ -384,23 +397,23 @@ whole2_clamp:
 	VBROADCASTSS 76(AX), Y2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
-	VMAXPS       Y4, Y1, Y4
-	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y3, Y1, Y3
+	VMINPS       Y3, Y2, Y3
 	VMAXPS       Y6, Y1, Y6
 	VMINPS       Y6, Y2, Y6
 	VMAXPS       Y5, Y1, Y5
 	VMINPS       Y5, Y2, Y5
 
 whole2_store:
-	LEAQ        (BX)(R8*1), R10
-	MOVQ        16(SI), R9
-	VMOVUPS     Y0, (R10)(R9*1)
-	MOVQ        48(SI), R9
-	VMOVUPS     Y4, (R10)(R9*1)
-	MOVQ        80(SI), R9
-	VMOVUPS     Y6, (R10)(R9*1)
-	MOVQ        112(SI), R9
-	VMOVUPS     Y5, (R10)(R9*1)
+	LEAQ        (BX)(R9*1), R11
+	MOVQ        16(SI), R10
+	VMOVUPS     Y0, (R11)(R10*1)
+	MOVQ        48(SI), R10
+	VMOVUPS     Y3, (R11)(R10*1)
+	MOVQ        80(SI), R10
+	VMOVUPS     Y6, (R11)(R10*1)
+	MOVQ        112(SI), R10
+	VMOVUPS     Y5, (R11)(R10*1)
 	VMOVUPS     96(DI), Y0
 	VMOVUPS     224(DI), Y1
 	VMOVUPS     352(DI), Y2
@@ -408,43 +421,43 @@ whole2_store:
 	VMOVUPS     608(DI), Y4
 	VMOVUPS     736(DI), Y5
 	VADDPS      Y2, Y1, Y6
+	VADDPS      Y4, Y3, Y7
+	VADDPS      Y7, Y6, Y8
+	VADDPS      Y8, Y0, Y0
+	VMULPS      float0<>+0(SB), Y6, Y6
+	VFMADD231PS float1<>+0(SB), Y7, Y6
 	VSUBPS      Y2, Y1, Y1
-	VADDPS      Y4, Y3, Y2
-	VSUBPS      Y4, Y3, Y3
-	VADDPS      Y2, Y6, Y4
-	VADDPS      Y4, Y0, Y0
-	VMULPS      float0<>+0(SB), Y1, Y4
-	VFMADD231PS float1<>+0(SB), Y3, Y4
-	VMULPS      float2<>+0(SB), Y6, Y6
-	VFMADD231PS float3<>+0(SB), Y2, Y6
+	VSUBPS      Y4, Y3, Y2
+	VMULPS      float2<>+0(SB), Y1, Y3
+	VFMADD231PS float3<>+0(SB), Y2, Y3
 	VFMADD231PS float4<>+0(SB), Y1, Y5
-	VFMADD231PS float5<>+0(SB), Y3, Y5
-	MOVQ        40(AX), R9
-	TESTQ       R9, R9
+	VFMADD231PS float5<>+0(SB), Y2, Y5
+	MOVQ        40(AX), R10
+	TESTQ       R10, R10
 	JZ          whole3_add
-	VMOVUPS     (R9)(R8*1), Y1
+	VMOVUPS     (R10)(R9*1), Y1
 	VADDPS      Y1, Y0, Y0
-	VADDPS      Y1, Y4, Y4
+	VADDPS      Y1, Y3, Y3
 	VADDPS      Y1, Y6, Y6
 	VADDPS      Y1, Y5, Y5
 
 whole3_add:
-	MOVQ    48(AX), R10
-	TESTQ   R10, R10
+	MOVQ    48(AX), R11
+	TESTQ   R11, R11
 	JZ      whole3_clamp
-	ADDQ    R8, R10
-	MOVQ    56(AX), R11
-	MOVQ    24(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	ADDQ    R9, R11
+	MOVQ    56(AX), R12
+	MOVQ    24(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y0, Y0
-	MOVQ    56(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
-	VADDPS  Y1, Y4, Y4
-	MOVQ    88(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	MOVQ    56(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
+	VADDPS  Y1, Y3, Y3
+	MOVQ    88(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y6, Y6
-	MOVQ    120(R11), R9
-	VMOVUPS (R10)(R9*1), Y1
+	MOVQ    120(R12), R10
+	VMOVUPS (R11)(R10*1), Y1
 	VADDPS  Y1, Y5, Y5
 
 whole3_clamp:
@@ -454,199 +467,211 @@ whole3_clamp:
 	VBROADCASTSS 76(AX), Y2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
-	VMAXPS       Y4, Y1, Y4
-	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y3, Y1, Y3
+	VMINPS       Y3, Y2, Y3
 	VMAXPS       Y6, Y1, Y6
 	VMINPS       Y6, Y2, Y6
 	VMAXPS       Y5, Y1, Y5
 	VMINPS       Y5, Y2, Y5
 
 whole3_store:
-	LEAQ    (BX)(R8*1), R10
-	MOVQ    24(SI), R9
-	VMOVUPS Y0, (R10)(R9*1)
-	MOVQ    56(SI), R9
-	VMOVUPS Y4, (R10)(R9*1)
-	MOVQ    88(SI), R9
-	VMOVUPS Y6, (R10)(R9*1)
-	MOVQ    120(SI), R9
-	VMOVUPS Y5, (R10)(R9*1)
-	ADDQ    $0x00000020, R8
+	LEAQ    (BX)(R9*1), R11
+	MOVQ    24(SI), R10
+	VMOVUPS Y0, (R11)(R10*1)
+	MOVQ    56(SI), R10
+	VMOVUPS Y3, (R11)(R10*1)
+	MOVQ    88(SI), R10
+	VMOVUPS Y6, (R11)(R10*1)
+	MOVQ    120(SI), R10
+	VMOVUPS Y5, (R11)(R10*1)
+	ADDQ    $0x00000020, R9
 	JMP     vector
 
 rest:
-	TESTQ        R9, R9
+	TESTQ        R10, R10
 	JZ           done
-	VMOVD        R9, X0
+	VMOVD        R10, X0
 	VPBROADCASTD X0, Y0
 	VPCMPGTD     lane<>+0(SB), Y0, Y0
-	LEAQ         (CX)(R8*1), R9
-	VMASKMOVPS   (R9), Y0, Y1
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y2
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y3
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y4
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y5
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y6
-	ADDQ         DX, R9
+	LEAQ         (CX)(R9*1), R11
+	MOVQ         R11, R10
+	ADDQ         R8, R11
+	VMASKMOVPS   (R10), Y0, Y1
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y2
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y3
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y4
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y5
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y6
+	ADDQ         DX, R10
 	VADDPS       Y3, Y2, Y7
+	VADDPS       Y5, Y4, Y8
+	VADDPS       Y8, Y7, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       float0<>+0(SB), Y7, Y7
+	VFMADD231PS  float1<>+0(SB), Y8, Y7
 	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y3, Y7, Y5
-	VADDPS       Y5, Y1, Y1
-	VMULPS       float0<>+0(SB), Y2, Y5
-	VFMADD231PS  float1<>+0(SB), Y4, Y5
-	VMULPS       float2<>+0(SB), Y7, Y7
-	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VSUBPS       Y5, Y4, Y3
+	VMULPS       float2<>+0(SB), Y2, Y4
+	VFMADD231PS  float3<>+0(SB), Y3, Y4
 	VFMADD231PS  float4<>+0(SB), Y2, Y6
-	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VFMADD231PS  float5<>+0(SB), Y3, Y6
 	VMOVUPS      Y1, (DI)
-	VMOVUPS      Y5, 32(DI)
+	VMOVUPS      Y4, 32(DI)
 	VMOVUPS      Y7, 64(DI)
 	VMOVUPS      Y6, 96(DI)
-	VMASKMOVPS   (R9), Y0, Y1
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y2
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y3
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y4
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y5
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y6
-	ADDQ         DX, R9
+	MOVQ         R11, R10
+	ADDQ         R8, R11
+	VMASKMOVPS   (R10), Y0, Y1
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y2
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y3
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y4
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y5
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y6
+	ADDQ         DX, R10
 	VADDPS       Y3, Y2, Y7
+	VADDPS       Y5, Y4, Y8
+	VADDPS       Y8, Y7, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       float0<>+0(SB), Y7, Y7
+	VFMADD231PS  float1<>+0(SB), Y8, Y7
 	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y3, Y7, Y5
-	VADDPS       Y5, Y1, Y1
-	VMULPS       float0<>+0(SB), Y2, Y5
-	VFMADD231PS  float1<>+0(SB), Y4, Y5
-	VMULPS       float2<>+0(SB), Y7, Y7
-	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VSUBPS       Y5, Y4, Y3
+	VMULPS       float2<>+0(SB), Y2, Y4
+	VFMADD231PS  float3<>+0(SB), Y3, Y4
 	VFMADD231PS  float4<>+0(SB), Y2, Y6
-	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VFMADD231PS  float5<>+0(SB), Y3, Y6
 	VMOVUPS      Y1, 128(DI)
-	VMOVUPS      Y5, 160(DI)
+	VMOVUPS      Y4, 160(DI)
 	VMOVUPS      Y7, 192(DI)
 	VMOVUPS      Y6, 224(DI)
-	VMASKMOVPS   (R9), Y0, Y1
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y2
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y3
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y4
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y5
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y6
-	ADDQ         DX, R9
+	MOVQ         R11, R10
+	ADDQ         R8, R11
+	VMASKMOVPS   (R10), Y0, Y1
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y2
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y3
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y4
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y5
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y6
+	ADDQ         DX, R10
 	VADDPS       Y3, Y2, Y7
+	VADDPS       Y5, Y4, Y8
+	VADDPS       Y8, Y7, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       float0<>+0(SB), Y7, Y7
+	VFMADD231PS  float1<>+0(SB), Y8, Y7
 	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y3, Y7, Y5
-	VADDPS       Y5, Y1, Y1
-	VMULPS       float0<>+0(SB), Y2, Y5
-	VFMADD231PS  float1<>+0(SB), Y4, Y5
-	VMULPS       float2<>+0(SB), Y7, Y7
-	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VSUBPS       Y5, Y4, Y3
+	VMULPS       float2<>+0(SB), Y2, Y4
+	VFMADD231PS  float3<>+0(SB), Y3, Y4
 	VFMADD231PS  float4<>+0(SB), Y2, Y6
-	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VFMADD231PS  float5<>+0(SB), Y3, Y6
 	VMOVUPS      Y1, 256(DI)
-	VMOVUPS      Y5, 288(DI)
+	VMOVUPS      Y4, 288(DI)
 	VMOVUPS      Y7, 320(DI)
 	VMOVUPS      Y6, 352(DI)
-	VMASKMOVPS   (R9), Y0, Y1
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y2
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y3
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y4
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y5
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y6
-	ADDQ         DX, R9
+	MOVQ         R11, R10
+	ADDQ         R8, R11
+	VMASKMOVPS   (R10), Y0, Y1
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y2
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y3
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y4
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y5
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y6
+	ADDQ         DX, R10
 	VADDPS       Y3, Y2, Y7
+	VADDPS       Y5, Y4, Y8
+	VADDPS       Y8, Y7, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       float0<>+0(SB), Y7, Y7
+	VFMADD231PS  float1<>+0(SB), Y8, Y7
 	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y3, Y7, Y5
-	VADDPS       Y5, Y1, Y1
-	VMULPS       float0<>+0(SB), Y2, Y5
-	VFMADD231PS  float1<>+0(SB), Y4, Y5
-	VMULPS       float2<>+0(SB), Y7, Y7
-	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VSUBPS       Y5, Y4, Y3
+	VMULPS       float2<>+0(SB), Y2, Y4
+	VFMADD231PS  float3<>+0(SB), Y3, Y4
 	VFMADD231PS  float4<>+0(SB), Y2, Y6
-	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VFMADD231PS  float5<>+0(SB), Y3, Y6
 	VMOVUPS      Y1, 384(DI)
-	VMOVUPS      Y5, 416(DI)
+	VMOVUPS      Y4, 416(DI)
 	VMOVUPS      Y7, 448(DI)
 	VMOVUPS      Y6, 480(DI)
-	VMASKMOVPS   (R9), Y0, Y1
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y2
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y3
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y4
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y5
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y6
-	ADDQ         DX, R9
+	MOVQ         R11, R10
+	ADDQ         R8, R11
+	VMASKMOVPS   (R10), Y0, Y1
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y2
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y3
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y4
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y5
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y6
+	ADDQ         DX, R10
 	VADDPS       Y3, Y2, Y7
+	VADDPS       Y5, Y4, Y8
+	VADDPS       Y8, Y7, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       float0<>+0(SB), Y7, Y7
+	VFMADD231PS  float1<>+0(SB), Y8, Y7
 	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y3, Y7, Y5
-	VADDPS       Y5, Y1, Y1
-	VMULPS       float0<>+0(SB), Y2, Y5
-	VFMADD231PS  float1<>+0(SB), Y4, Y5
-	VMULPS       float2<>+0(SB), Y7, Y7
-	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VSUBPS       Y5, Y4, Y3
+	VMULPS       float2<>+0(SB), Y2, Y4
+	VFMADD231PS  float3<>+0(SB), Y3, Y4
 	VFMADD231PS  float4<>+0(SB), Y2, Y6
-	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VFMADD231PS  float5<>+0(SB), Y3, Y6
 	VMOVUPS      Y1, 512(DI)
-	VMOVUPS      Y5, 544(DI)
+	VMOVUPS      Y4, 544(DI)
 	VMOVUPS      Y7, 576(DI)
 	VMOVUPS      Y6, 608(DI)
-	VMASKMOVPS   (R9), Y0, Y1
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y2
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y3
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y4
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y5
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y6
-	ADDQ         DX, R9
+	MOVQ         R11, R10
+	ADDQ         R8, R11
+	VMASKMOVPS   (R10), Y0, Y1
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y2
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y3
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y4
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y5
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y6
+	ADDQ         DX, R10
 	VADDPS       Y3, Y2, Y7
+	VADDPS       Y5, Y4, Y8
+	VADDPS       Y8, Y7, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       float0<>+0(SB), Y7, Y7
+	VFMADD231PS  float1<>+0(SB), Y8, Y7
 	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y3, Y7, Y5
-	VADDPS       Y5, Y1, Y1
-	VMULPS       float0<>+0(SB), Y2, Y5
-	VFMADD231PS  float1<>+0(SB), Y4, Y5
-	VMULPS       float2<>+0(SB), Y7, Y7
-	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VSUBPS       Y5, Y4, Y3
+	VMULPS       float2<>+0(SB), Y2, Y4
+	VFMADD231PS  float3<>+0(SB), Y3, Y4
 	VFMADD231PS  float4<>+0(SB), Y2, Y6
-	VFMADD231PS  float5<>+0(SB), Y4, Y6
+	VFMADD231PS  float5<>+0(SB), Y3, Y6
 	VMOVUPS      Y1, 640(DI)
-	VMOVUPS      Y5, 672(DI)
+	VMOVUPS      Y4, 672(DI)
 	VMOVUPS      Y7, 704(DI)
 	VMOVUPS      Y6, 736(DI)
 	VMOVUPS      (DI), Y1
@@ -656,43 +681,43 @@ rest:
 	VMOVUPS      512(DI), Y5
 	VMOVUPS      640(DI), Y6
 	VADDPS       Y3, Y2, Y7
+	VADDPS       Y5, Y4, Y8
+	VADDPS       Y8, Y7, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       float0<>+0(SB), Y7, Y7
+	VFMADD231PS  float1<>+0(SB), Y8, Y7
 	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y3, Y7, Y5
-	VADDPS       Y5, Y1, Y1
-	VMULPS       float0<>+0(SB), Y2, Y5
-	VFMADD231PS  float1<>+0(SB), Y4, Y5
-	VMULPS       float2<>+0(SB), Y7, Y7
-	VFMADD231PS  float3<>+0(SB), Y3, Y7
+	VSUBPS       Y5, Y4, Y3
+	VMULPS       float2<>+0(SB), Y2, Y4
+	VFMADD231PS  float3<>+0(SB), Y3, Y4
 	VFMADD231PS  float4<>+0(SB), Y2, Y6
-	VFMADD231PS  float5<>+0(SB), Y4, Y6
-	MOVQ         40(AX), R9
-	TESTQ        R9, R9
+	VFMADD231PS  float5<>+0(SB), Y3, Y6
+	MOVQ         40(AX), R10
+	TESTQ        R10, R10
 	JZ           part0_add
-	VMASKMOVPS   (R9)(R8*1), Y0, Y2
+	VMASKMOVPS   (R10)(R9*1), Y0, Y2
 	VADDPS       Y2, Y1, Y1
-	VADDPS       Y2, Y5, Y5
+	VADDPS       Y2, Y4, Y4
 	VADDPS       Y2, Y7, Y7
 	VADDPS       Y2, Y6, Y6
 
 part0_add:
-	MOVQ       48(AX), R10
-	TESTQ      R10, R10
+	MOVQ       48(AX), R11
+	TESTQ      R11, R11
 	JZ         part0_clamp
-	ADDQ       R8, R10
+	ADDQ       R9, R11
 	MOVQ       56(AX), CX
-	MOVQ       (CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       (CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
-	MOVQ       32(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
-	VADDPS     Y2, Y5, Y5
-	MOVQ       64(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       32(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
+	VADDPS     Y2, Y4, Y4
+	MOVQ       64(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y7, Y7
-	MOVQ       96(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       96(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y6, Y6
 
 part0_clamp:
@@ -702,23 +727,23 @@ part0_clamp:
 	VBROADCASTSS 76(AX), Y3
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	VMAXPS       Y5, Y2, Y5
-	VMINPS       Y5, Y3, Y5
+	VMAXPS       Y4, Y2, Y4
+	VMINPS       Y4, Y3, Y4
 	VMAXPS       Y7, Y2, Y7
 	VMINPS       Y7, Y3, Y7
 	VMAXPS       Y6, Y2, Y6
 	VMINPS       Y6, Y3, Y6
 
 part0_store:
-	LEAQ        (BX)(R8*1), R10
-	MOVQ        (SI), R9
-	VMASKMOVPS  Y1, Y0, (R10)(R9*1)
-	MOVQ        32(SI), R9
-	VMASKMOVPS  Y5, Y0, (R10)(R9*1)
-	MOVQ        64(SI), R9
-	VMASKMOVPS  Y7, Y0, (R10)(R9*1)
-	MOVQ        96(SI), R9
-	VMASKMOVPS  Y6, Y0, (R10)(R9*1)
+	LEAQ        (BX)(R9*1), R11
+	MOVQ        (SI), R10
+	VMASKMOVPS  Y1, Y0, (R11)(R10*1)
+	MOVQ        32(SI), R10
+	VMASKMOVPS  Y4, Y0, (R11)(R10*1)
+	MOVQ        64(SI), R10
+	VMASKMOVPS  Y7, Y0, (R11)(R10*1)
+	MOVQ        96(SI), R10
+	VMASKMOVPS  Y6, Y0, (R11)(R10*1)
 	VMOVUPS     32(DI), Y1
 	VMOVUPS     160(DI), Y2
 	VMOVUPS     288(DI), Y3
@@ -726,43 +751,43 @@ part0_store:
 	VMOVUPS     544(DI), Y5
 	VMOVUPS     672(DI), Y6
 	VADDPS      Y3, Y2, Y7
+	VADDPS      Y5, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VADDPS      Y9, Y1, Y1
+	VMULPS      float0<>+0(SB), Y7, Y7
+	VFMADD231PS float1<>+0(SB), Y8, Y7
 	VSUBPS      Y3, Y2, Y2
-	VADDPS      Y5, Y4, Y3
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y3, Y7, Y5
-	VADDPS      Y5, Y1, Y1
-	VMULPS      float0<>+0(SB), Y2, Y5
-	VFMADD231PS float1<>+0(SB), Y4, Y5
-	VMULPS      float2<>+0(SB), Y7, Y7
-	VFMADD231PS float3<>+0(SB), Y3, Y7
+	VSUBPS      Y5, Y4, Y3
+	VMULPS      float2<>+0(SB), Y2, Y4
+	VFMADD231PS float3<>+0(SB), Y3, Y4
 	VFMADD231PS float4<>+0(SB), Y2, Y6
-	VFMADD231PS float5<>+0(SB), Y4, Y6
-	MOVQ        40(AX), R9
-	TESTQ       R9, R9
+	VFMADD231PS float5<>+0(SB), Y3, Y6
+	MOVQ        40(AX), R10
+	TESTQ       R10, R10
 	JZ          part1_add
-	VMASKMOVPS  (R9)(R8*1), Y0, Y2
+	VMASKMOVPS  (R10)(R9*1), Y0, Y2
 	VADDPS      Y2, Y1, Y1
-	VADDPS      Y2, Y5, Y5
+	VADDPS      Y2, Y4, Y4
 	VADDPS      Y2, Y7, Y7
 	VADDPS      Y2, Y6, Y6
 
 part1_add:
-	MOVQ       48(AX), R10
-	TESTQ      R10, R10
+	MOVQ       48(AX), R11
+	TESTQ      R11, R11
 	JZ         part1_clamp
-	ADDQ       R8, R10
+	ADDQ       R9, R11
 	MOVQ       56(AX), CX
-	MOVQ       8(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       8(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
-	MOVQ       40(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
-	VADDPS     Y2, Y5, Y5
-	MOVQ       72(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       40(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
+	VADDPS     Y2, Y4, Y4
+	MOVQ       72(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y7, Y7
-	MOVQ       104(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       104(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y6, Y6
 
 part1_clamp:
@@ -772,23 +797,23 @@ part1_clamp:
 	VBROADCASTSS 76(AX), Y3
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	VMAXPS       Y5, Y2, Y5
-	VMINPS       Y5, Y3, Y5
+	VMAXPS       Y4, Y2, Y4
+	VMINPS       Y4, Y3, Y4
 	VMAXPS       Y7, Y2, Y7
 	VMINPS       Y7, Y3, Y7
 	VMAXPS       Y6, Y2, Y6
 	VMINPS       Y6, Y3, Y6
 
 part1_store:
-	LEAQ        (BX)(R8*1), R10
-	MOVQ        8(SI), R9
-	VMASKMOVPS  Y1, Y0, (R10)(R9*1)
-	MOVQ        40(SI), R9
-	VMASKMOVPS  Y5, Y0, (R10)(R9*1)
-	MOVQ        72(SI), R9
-	VMASKMOVPS  Y7, Y0, (R10)(R9*1)
-	MOVQ        104(SI), R9
-	VMASKMOVPS  Y6, Y0, (R10)(R9*1)
+	LEAQ        (BX)(R9*1), R11
+	MOVQ        8(SI), R10
+	VMASKMOVPS  Y1, Y0, (R11)(R10*1)
+	MOVQ        40(SI), R10
+	VMASKMOVPS  Y4, Y0, (R11)(R10*1)
+	MOVQ        72(SI), R10
+	VMASKMOVPS  Y7, Y0, (R11)(R10*1)
+	MOVQ        104(SI), R10
+	VMASKMOVPS  Y6, Y0, (R11)(R10*1)
 	VMOVUPS     64(DI), Y1
 	VMOVUPS     192(DI), Y2
 	VMOVUPS     320(DI), Y3
@@ -796,43 +821,43 @@ part1_store:
 	VMOVUPS     576(DI), Y5
 	VMOVUPS     704(DI), Y6
 	VADDPS      Y3, Y2, Y7
+	VADDPS      Y5, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VADDPS      Y9, Y1, Y1
+	VMULPS      float0<>+0(SB), Y7, Y7
+	VFMADD231PS float1<>+0(SB), Y8, Y7
 	VSUBPS      Y3, Y2, Y2
-	VADDPS      Y5, Y4, Y3
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y3, Y7, Y5
-	VADDPS      Y5, Y1, Y1
-	VMULPS      float0<>+0(SB), Y2, Y5
-	VFMADD231PS float1<>+0(SB), Y4, Y5
-	VMULPS      float2<>+0(SB), Y7, Y7
-	VFMADD231PS float3<>+0(SB), Y3, Y7
+	VSUBPS      Y5, Y4, Y3
+	VMULPS      float2<>+0(SB), Y2, Y4
+	VFMADD231PS float3<>+0(SB), Y3, Y4
 	VFMADD231PS float4<>+0(SB), Y2, Y6
-	VFMADD231PS float5<>+0(SB), Y4, Y6
-	MOVQ        40(AX), R9
-	TESTQ       R9, R9
+	VFMADD231PS float5<>+0(SB), Y3, Y6
+	MOVQ        40(AX), R10
+	TESTQ       R10, R10
 	JZ          part2_add
-	VMASKMOVPS  (R9)(R8*1), Y0, Y2
+	VMASKMOVPS  (R10)(R9*1), Y0, Y2
 	VADDPS      Y2, Y1, Y1
-	VADDPS      Y2, Y5, Y5
+	VADDPS      Y2, Y4, Y4
 	VADDPS      Y2, Y7, Y7
 	VADDPS      Y2, Y6, Y6
 
 part2_add:
-	MOVQ       48(AX), R10
-	TESTQ      R10, R10
+	MOVQ       48(AX), R11
+	TESTQ      R11, R11
 	JZ         part2_clamp
-	ADDQ       R8, R10
+	ADDQ       R9, R11
 	MOVQ       56(AX), CX
-	MOVQ       16(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       16(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
-	MOVQ       48(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
-	VADDPS     Y2, Y5, Y5
-	MOVQ       80(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       48(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
+	VADDPS     Y2, Y4, Y4
+	MOVQ       80(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y7, Y7
-	MOVQ       112(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       112(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y6, Y6
 
 part2_clamp:
@@ -842,23 +867,23 @@ part2_clamp:
 	VBROADCASTSS 76(AX), Y3
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	VMAXPS       Y5, Y2, Y5
-	VMINPS       Y5, Y3, Y5
+	VMAXPS       Y4, Y2, Y4
+	VMINPS       Y4, Y3, Y4
 	VMAXPS       Y7, Y2, Y7
 	VMINPS       Y7, Y3, Y7
 	VMAXPS       Y6, Y2, Y6
 	VMINPS       Y6, Y3, Y6
 
 part2_store:
-	LEAQ        (BX)(R8*1), R10
-	MOVQ        16(SI), R9
-	VMASKMOVPS  Y1, Y0, (R10)(R9*1)
-	MOVQ        48(SI), R9
-	VMASKMOVPS  Y5, Y0, (R10)(R9*1)
-	MOVQ        80(SI), R9
-	VMASKMOVPS  Y7, Y0, (R10)(R9*1)
-	MOVQ        112(SI), R9
-	VMASKMOVPS  Y6, Y0, (R10)(R9*1)
+	LEAQ        (BX)(R9*1), R11
+	MOVQ        16(SI), R10
+	VMASKMOVPS  Y1, Y0, (R11)(R10*1)
+	MOVQ        48(SI), R10
+	VMASKMOVPS  Y4, Y0, (R11)(R10*1)
+	MOVQ        80(SI), R10
+	VMASKMOVPS  Y7, Y0, (R11)(R10*1)
+	MOVQ        112(SI), R10
+	VMASKMOVPS  Y6, Y0, (R11)(R10*1)
 	VMOVUPS     96(DI), Y1
 	VMOVUPS     224(DI), Y2
 	VMOVUPS     352(DI), Y3
@@ -866,43 +891,43 @@ part2_store:
 	VMOVUPS     608(DI), Y5
 	VMOVUPS     736(DI), Y6
 	VADDPS      Y3, Y2, Y7
+	VADDPS      Y5, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VADDPS      Y9, Y1, Y1
+	VMULPS      float0<>+0(SB), Y7, Y7
+	VFMADD231PS float1<>+0(SB), Y8, Y7
 	VSUBPS      Y3, Y2, Y2
-	VADDPS      Y5, Y4, Y3
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y3, Y7, Y5
-	VADDPS      Y5, Y1, Y1
-	VMULPS      float0<>+0(SB), Y2, Y5
-	VFMADD231PS float1<>+0(SB), Y4, Y5
-	VMULPS      float2<>+0(SB), Y7, Y7
-	VFMADD231PS float3<>+0(SB), Y3, Y7
+	VSUBPS      Y5, Y4, Y3
+	VMULPS      float2<>+0(SB), Y2, Y4
+	VFMADD231PS float3<>+0(SB), Y3, Y4
 	VFMADD231PS float4<>+0(SB), Y2, Y6
-	VFMADD231PS float5<>+0(SB), Y4, Y6
-	MOVQ        40(AX), R9
-	TESTQ       R9, R9
+	VFMADD231PS float5<>+0(SB), Y3, Y6
+	MOVQ        40(AX), R10
+	TESTQ       R10, R10
 	JZ          part3_add
-	VMASKMOVPS  (R9)(R8*1), Y0, Y2
+	VMASKMOVPS  (R10)(R9*1), Y0, Y2
 	VADDPS      Y2, Y1, Y1
-	VADDPS      Y2, Y5, Y5
+	VADDPS      Y2, Y4, Y4
 	VADDPS      Y2, Y7, Y7
 	VADDPS      Y2, Y6, Y6
 
 part3_add:
-	MOVQ       48(AX), R10
-	TESTQ      R10, R10
+	MOVQ       48(AX), R11
+	TESTQ      R11, R11
 	JZ         part3_clamp
-	ADDQ       R8, R10
+	ADDQ       R9, R11
 	MOVQ       56(AX), CX
-	MOVQ       24(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       24(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
-	MOVQ       56(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
-	VADDPS     Y2, Y5, Y5
-	MOVQ       88(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       56(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
+	VADDPS     Y2, Y4, Y4
+	MOVQ       88(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y7, Y7
-	MOVQ       120(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y2
+	MOVQ       120(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y2
 	VADDPS     Y2, Y6, Y6
 
 part3_clamp:
@@ -912,98 +937,98 @@ part3_clamp:
 	VBROADCASTSS 76(AX), Y3
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	VMAXPS       Y5, Y2, Y5
-	VMINPS       Y5, Y3, Y5
+	VMAXPS       Y4, Y2, Y4
+	VMINPS       Y4, Y3, Y4
 	VMAXPS       Y7, Y2, Y7
 	VMINPS       Y7, Y3, Y7
 	VMAXPS       Y6, Y2, Y6
 	VMINPS       Y6, Y3, Y6
 
 part3_store:
-	LEAQ       (BX)(R8*1), R10
-	MOVQ       24(SI), R9
-	VMASKMOVPS Y1, Y0, (R10)(R9*1)
-	MOVQ       56(SI), R9
-	VMASKMOVPS Y5, Y0, (R10)(R9*1)
-	MOVQ       88(SI), R9
-	VMASKMOVPS Y7, Y0, (R10)(R9*1)
-	MOVQ       120(SI), R9
-	VMASKMOVPS Y6, Y0, (R10)(R9*1)
+	LEAQ       (BX)(R9*1), R11
+	MOVQ       24(SI), R10
+	VMASKMOVPS Y1, Y0, (R11)(R10*1)
+	MOVQ       56(SI), R10
+	VMASKMOVPS Y4, Y0, (R11)(R10*1)
+	MOVQ       88(SI), R10
+	VMASKMOVPS Y7, Y0, (R11)(R10*1)
+	MOVQ       120(SI), R10
+	VMASKMOVPS Y6, Y0, (R11)(R10*1)
 
 done:
 	VZEROUPPER
 	RET
 
-DATA float0<>+0(SB)/4, $(0.6875)
-DATA float0<>+4(SB)/4, $(0.6875)
-DATA float0<>+8(SB)/4, $(0.6875)
-DATA float0<>+12(SB)/4, $(0.6875)
-DATA float0<>+16(SB)/4, $(0.6875)
-DATA float0<>+20(SB)/4, $(0.6875)
-DATA float0<>+24(SB)/4, $(0.6875)
-DATA float0<>+28(SB)/4, $(0.6875)
-DATA float0<>+32(SB)/4, $(0.6875)
-DATA float0<>+36(SB)/4, $(0.6875)
-DATA float0<>+40(SB)/4, $(0.6875)
-DATA float0<>+44(SB)/4, $(0.6875)
-DATA float0<>+48(SB)/4, $(0.6875)
-DATA float0<>+52(SB)/4, $(0.6875)
-DATA float0<>+56(SB)/4, $(0.6875)
-DATA float0<>+60(SB)/4, $(0.6875)
+DATA float0<>+0(SB)/4, $(0.47265625)
+DATA float0<>+4(SB)/4, $(0.47265625)
+DATA float0<>+8(SB)/4, $(0.47265625)
+DATA float0<>+12(SB)/4, $(0.47265625)
+DATA float0<>+16(SB)/4, $(0.47265625)
+DATA float0<>+20(SB)/4, $(0.47265625)
+DATA float0<>+24(SB)/4, $(0.47265625)
+DATA float0<>+28(SB)/4, $(0.47265625)
+DATA float0<>+32(SB)/4, $(0.47265625)
+DATA float0<>+36(SB)/4, $(0.47265625)
+DATA float0<>+40(SB)/4, $(0.47265625)
+DATA float0<>+44(SB)/4, $(0.47265625)
+DATA float0<>+48(SB)/4, $(0.47265625)
+DATA float0<>+52(SB)/4, $(0.47265625)
+DATA float0<>+56(SB)/4, $(0.47265625)
+DATA float0<>+60(SB)/4, $(0.47265625)
 GLOBL float0<>(SB), RODATA|NOPTR, $64
 
-DATA float1<>+0(SB)/4, $(1.5)
-DATA float1<>+4(SB)/4, $(1.5)
-DATA float1<>+8(SB)/4, $(1.5)
-DATA float1<>+12(SB)/4, $(1.5)
-DATA float1<>+16(SB)/4, $(1.5)
-DATA float1<>+20(SB)/4, $(1.5)
-DATA float1<>+24(SB)/4, $(1.5)
-DATA float1<>+28(SB)/4, $(1.5)
-DATA float1<>+32(SB)/4, $(1.5)
-DATA float1<>+36(SB)/4, $(1.5)
-DATA float1<>+40(SB)/4, $(1.5)
-DATA float1<>+44(SB)/4, $(1.5)
-DATA float1<>+48(SB)/4, $(1.5)
-DATA float1<>+52(SB)/4, $(1.5)
-DATA float1<>+56(SB)/4, $(1.5)
-DATA float1<>+60(SB)/4, $(1.5)
+DATA float1<>+0(SB)/4, $(2.25)
+DATA float1<>+4(SB)/4, $(2.25)
+DATA float1<>+8(SB)/4, $(2.25)
+DATA float1<>+12(SB)/4, $(2.25)
+DATA float1<>+16(SB)/4, $(2.25)
+DATA float1<>+20(SB)/4, $(2.25)
+DATA float1<>+24(SB)/4, $(2.25)
+DATA float1<>+28(SB)/4, $(2.25)
+DATA float1<>+32(SB)/4, $(2.25)
+DATA float1<>+36(SB)/4, $(2.25)
+DATA float1<>+40(SB)/4, $(2.25)
+DATA float1<>+44(SB)/4, $(2.25)
+DATA float1<>+48(SB)/4, $(2.25)
+DATA float1<>+52(SB)/4, $(2.25)
+DATA float1<>+56(SB)/4, $(2.25)
+DATA float1<>+60(SB)/4, $(2.25)
 GLOBL float1<>(SB), RODATA|NOPTR, $64
 
-DATA float2<>+0(SB)/4, $(0.47265625)
-DATA float2<>+4(SB)/4, $(0.47265625)
-DATA float2<>+8(SB)/4, $(0.47265625)
-DATA float2<>+12(SB)/4, $(0.47265625)
-DATA float2<>+16(SB)/4, $(0.47265625)
-DATA float2<>+20(SB)/4, $(0.47265625)
-DATA float2<>+24(SB)/4, $(0.47265625)
-DATA float2<>+28(SB)/4, $(0.47265625)
-DATA float2<>+32(SB)/4, $(0.47265625)
-DATA float2<>+36(SB)/4, $(0.47265625)
-DATA float2<>+40(SB)/4, $(0.47265625)
-DATA float2<>+44(SB)/4, $(0.47265625)
-DATA float2<>+48(SB)/4, $(0.47265625)
-DATA float2<>+52(SB)/4, $(0.47265625)
-DATA float2<>+56(SB)/4, $(0.47265625)
-DATA float2<>+60(SB)/4, $(0.47265625)
+DATA float2<>+0(SB)/4, $(0.6875)
+DATA float2<>+4(SB)/4, $(0.6875)
+DATA float2<>+8(SB)/4, $(0.6875)
+DATA float2<>+12(SB)/4, $(0.6875)
+DATA float2<>+16(SB)/4, $(0.6875)
+DATA float2<>+20(SB)/4, $(0.6875)
+DATA float2<>+24(SB)/4, $(0.6875)
+DATA float2<>+28(SB)/4, $(0.6875)
+DATA float2<>+32(SB)/4, $(0.6875)
+DATA float2<>+36(SB)/4, $(0.6875)
+DATA float2<>+40(SB)/4, $(0.6875)
+DATA float2<>+44(SB)/4, $(0.6875)
+DATA float2<>+48(SB)/4, $(0.6875)
+DATA float2<>+52(SB)/4, $(0.6875)
+DATA float2<>+56(SB)/4, $(0.6875)
+DATA float2<>+60(SB)/4, $(0.6875)
 GLOBL float2<>(SB), RODATA|NOPTR, $64
 
-DATA float3<>+0(SB)/4, $(2.25)
-DATA float3<>+4(SB)/4, $(2.25)
-DATA float3<>+8(SB)/4, $(2.25)
-DATA float3<>+12(SB)/4, $(2.25)
-DATA float3<>+16(SB)/4, $(2.25)
-DATA float3<>+20(SB)/4, $(2.25)
-DATA float3<>+24(SB)/4, $(2.25)
-DATA float3<>+28(SB)/4, $(2.25)
-DATA float3<>+32(SB)/4, $(2.25)
-DATA float3<>+36(SB)/4, $(2.25)
-DATA float3<>+40(SB)/4, $(2.25)
-DATA float3<>+44(SB)/4, $(2.25)
-DATA float3<>+48(SB)/4, $(2.25)
-DATA float3<>+52(SB)/4, $(2.25)
-DATA float3<>+56(SB)/4, $(2.25)
-DATA float3<>+60(SB)/4, $(2.25)
+DATA float3<>+0(SB)/4, $(1.5)
+DATA float3<>+4(SB)/4, $(1.5)
+DATA float3<>+8(SB)/4, $(1.5)
+DATA float3<>+12(SB)/4, $(1.5)
+DATA float3<>+16(SB)/4, $(1.5)
+DATA float3<>+20(SB)/4, $(1.5)
+DATA float3<>+24(SB)/4, $(1.5)
+DATA float3<>+28(SB)/4, $(1.5)
+DATA float3<>+32(SB)/4, $(1.5)
+DATA float3<>+36(SB)/4, $(1.5)
+DATA float3<>+40(SB)/4, $(1.5)
+DATA float3<>+44(SB)/4, $(1.5)
+DATA float3<>+48(SB)/4, $(1.5)
+DATA float3<>+52(SB)/4, $(1.5)
+DATA float3<>+56(SB)/4, $(1.5)
+DATA float3<>+60(SB)/4, $(1.5)
 GLOBL float3<>(SB), RODATA|NOPTR, $64
 
 DATA float4<>+0(SB)/4, $(0.32495117)
@@ -1079,72 +1104,81 @@ GLOBL lane<>(SB), RODATA|NOPTR, $128
 // func f32_window_tileout2_u8_avx2(a *tileOut)
 // Requires: AVX, AVX2
 TEXT ·f32_window_tileout2_u8_avx2(SB), $128-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 24(AX), BX
-	MOVQ 32(AX), SI
-	MOVQ 64(AX), DI
-	XORQ R8, R8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   64(AX), DI
+	IMUL3Q $0x04, DX, R8
+	XORQ   R9, R9
 
 vector:
-	MOVQ    R8, R9
-	SHRQ    $0x02, R9
-	NEGQ    R9
-	ADDQ    16(AX), R9
-	CMPQ    R9, $0x08
+	MOVQ    R9, R10
+	SHRQ    $0x02, R10
+	NEGQ    R10
+	ADDQ    16(AX), R10
+	CMPQ    R10, $0x08
 	JL      rest
-	LEAQ    (CX)(R8*1), R9
-	VMOVUPS (R9), Y0
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y3
-	ADDQ    DX, R9
+	LEAQ    (CX)(R9*1), R11
+	MOVQ    R11, R10
+	ADDQ    R8, R11
+	VMOVUPS (R10), Y0
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y2
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y3
+	ADDQ    DX, R10
 	VADDPS  Y2, Y1, Y4
 	VADDPS  Y4, Y0, Y0
 	VSUBPS  Y2, Y1, Y1
 	VSUBPS  Y3, Y1, Y1
 	VMOVUPS Y0, (DI)
 	VMOVUPS Y1, 32(DI)
-	VMOVUPS (R9), Y0
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y3
-	ADDQ    DX, R9
+	MOVQ    R11, R10
+	ADDQ    R8, R11
+	VMOVUPS (R10), Y0
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y2
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y3
+	ADDQ    DX, R10
 	VADDPS  Y2, Y1, Y4
 	VADDPS  Y4, Y0, Y0
 	VSUBPS  Y2, Y1, Y1
 	VSUBPS  Y3, Y1, Y1
 	VMOVUPS Y0, 64(DI)
 	VMOVUPS Y1, 96(DI)
-	VMOVUPS (R9), Y0
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y3
-	ADDQ    DX, R9
+	MOVQ    R11, R10
+	ADDQ    R8, R11
+	VMOVUPS (R10), Y0
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y2
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y3
+	ADDQ    DX, R10
 	VADDPS  Y2, Y1, Y4
 	VADDPS  Y4, Y0, Y0
 	VSUBPS  Y2, Y1, Y1
 	VSUBPS  Y3, Y1, Y1
 	VMOVUPS Y0, 128(DI)
 	VMOVUPS Y1, 160(DI)
-	VMOVUPS (R9), Y0
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    DX, R9
-	VMOVUPS (R9), Y3
-	ADDQ    DX, R9
+	MOVQ    R11, R10
+	ADDQ    R8, R11
+	VMOVUPS (R10), Y0
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y1
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y2
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y3
+	ADDQ    DX, R10
 	VADDPS  Y2, Y1, Y4
 	VADDPS  Y4, Y0, Y0
 	VSUBPS  Y2, Y1, Y1
@@ -1159,24 +1193,24 @@ vector:
 	VADDPS  Y4, Y0, Y0
 	VSUBPS  Y2, Y1, Y1
 	VSUBPS  Y3, Y1, Y1
-	MOVQ    40(AX), R9
-	TESTQ   R9, R9
+	MOVQ    40(AX), R10
+	TESTQ   R10, R10
 	JZ      whole0_add
-	VMOVUPS (R9)(R8*1), Y2
+	VMOVUPS (R10)(R9*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VADDPS  Y2, Y1, Y1
 
 whole0_add:
-	MOVQ    48(AX), R10
-	TESTQ   R10, R10
+	MOVQ    48(AX), R11
+	TESTQ   R11, R11
 	JZ      whole0_clamp
-	ADDQ    R8, R10
-	MOVQ    56(AX), R11
-	MOVQ    (R11), R9
-	VMOVUPS (R10)(R9*1), Y2
+	ADDQ    R9, R11
+	MOVQ    56(AX), R12
+	MOVQ    (R12), R10
+	VMOVUPS (R11)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
-	MOVQ    16(R11), R9
-	VMOVUPS (R10)(R9*1), Y2
+	MOVQ    16(R12), R10
+	VMOVUPS (R11)(R10*1), Y2
 	VADDPS  Y2, Y1, Y1
 
 whole0_clamp:
@@ -1190,11 +1224,11 @@ whole0_clamp:
 	VMINPS       Y1, Y3, Y1
 
 whole0_store:
-	LEAQ    (BX)(R8*1), R10
-	MOVQ    (SI), R9
-	VMOVUPS Y0, (R10)(R9*1)
-	MOVQ    16(SI), R9
-	VMOVUPS Y1, (R10)(R9*1)
+	LEAQ    (BX)(R9*1), R11
+	MOVQ    (SI), R10
+	VMOVUPS Y0, (R11)(R10*1)
+	MOVQ    16(SI), R10
+	VMOVUPS Y1, (R11)(R10*1)
 	VMOVUPS 32(DI), Y0
 	VMOVUPS 96(DI), Y1
 	VMOVUPS 160(DI), Y2
@@ -1203,24 +1237,24 @@ whole0_store:
 	VADDPS  Y4, Y0, Y0
 	VSUBPS  Y2, Y1, Y1
 	VSUBPS  Y3, Y1, Y1
-	MOVQ    40(AX), R9
-	TESTQ   R9, R9
+	MOVQ    40(AX), R10
+	TESTQ   R10, R10
 	JZ      whole1_add
-	VMOVUPS (R9)(R8*1), Y2
+	VMOVUPS (R10)(R9*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VADDPS  Y2, Y1, Y1
 
 whole1_add:
-	MOVQ    48(AX), R10
-	TESTQ   R10, R10
+	MOVQ    48(AX), R11
+	TESTQ   R11, R11
 	JZ      whole1_clamp
-	ADDQ    R8, R10
-	MOVQ    56(AX), R11
-	MOVQ    8(R11), R9
-	VMOVUPS (R10)(R9*1), Y2
+	ADDQ    R9, R11
+	MOVQ    56(AX), R12
+	MOVQ    8(R12), R10
+	VMOVUPS (R11)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
-	MOVQ    24(R11), R9
-	VMOVUPS (R10)(R9*1), Y2
+	MOVQ    24(R12), R10
+	VMOVUPS (R11)(R10*1), Y2
 	VADDPS  Y2, Y1, Y1
 
 whole1_clamp:
@@ -1234,71 +1268,79 @@ whole1_clamp:
 	VMINPS       Y1, Y3, Y1
 
 whole1_store:
-	LEAQ    (BX)(R8*1), R10
-	MOVQ    8(SI), R9
-	VMOVUPS Y0, (R10)(R9*1)
-	MOVQ    24(SI), R9
-	VMOVUPS Y1, (R10)(R9*1)
-	ADDQ    $0x00000020, R8
+	LEAQ    (BX)(R9*1), R11
+	MOVQ    8(SI), R10
+	VMOVUPS Y0, (R11)(R10*1)
+	MOVQ    24(SI), R10
+	VMOVUPS Y1, (R11)(R10*1)
+	ADDQ    $0x00000020, R9
 	JMP     vector
 
 rest:
-	TESTQ        R9, R9
+	TESTQ        R10, R10
 	JZ           done
-	VMOVD        R9, X0
+	VMOVD        R10, X0
 	VPBROADCASTD X0, Y0
 	VPCMPGTD     lane<>+0(SB), Y0, Y0
-	LEAQ         (CX)(R8*1), R9
-	VMASKMOVPS   (R9), Y0, Y1
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y2
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y3
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y4
-	ADDQ         DX, R9
+	LEAQ         (CX)(R9*1), R11
+	MOVQ         R11, R10
+	ADDQ         R8, R11
+	VMASKMOVPS   (R10), Y0, Y1
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y2
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y3
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y4
+	ADDQ         DX, R10
 	VADDPS       Y3, Y2, Y5
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	VMOVUPS      Y1, (DI)
 	VMOVUPS      Y2, 32(DI)
-	VMASKMOVPS   (R9), Y0, Y1
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y2
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y3
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y4
-	ADDQ         DX, R9
+	MOVQ         R11, R10
+	ADDQ         R8, R11
+	VMASKMOVPS   (R10), Y0, Y1
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y2
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y3
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y4
+	ADDQ         DX, R10
 	VADDPS       Y3, Y2, Y5
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	VMOVUPS      Y1, 64(DI)
 	VMOVUPS      Y2, 96(DI)
-	VMASKMOVPS   (R9), Y0, Y1
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y2
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y3
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y4
-	ADDQ         DX, R9
+	MOVQ         R11, R10
+	ADDQ         R8, R11
+	VMASKMOVPS   (R10), Y0, Y1
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y2
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y3
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y4
+	ADDQ         DX, R10
 	VADDPS       Y3, Y2, Y5
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	VMOVUPS      Y1, 128(DI)
 	VMOVUPS      Y2, 160(DI)
-	VMASKMOVPS   (R9), Y0, Y1
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y2
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y3
-	ADDQ         DX, R9
-	VMASKMOVPS   (R9), Y0, Y4
-	ADDQ         DX, R9
+	MOVQ         R11, R10
+	ADDQ         R8, R11
+	VMASKMOVPS   (R10), Y0, Y1
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y2
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y3
+	ADDQ         DX, R10
+	VMASKMOVPS   (R10), Y0, Y4
+	ADDQ         DX, R10
 	VADDPS       Y3, Y2, Y5
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
@@ -1313,24 +1355,24 @@ rest:
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
-	MOVQ         40(AX), R9
-	TESTQ        R9, R9
+	MOVQ         40(AX), R10
+	TESTQ        R10, R10
 	JZ           part0_add
-	VMASKMOVPS   (R9)(R8*1), Y0, Y3
+	VMASKMOVPS   (R10)(R9*1), Y0, Y3
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y3, Y2, Y2
 
 part0_add:
-	MOVQ       48(AX), R10
-	TESTQ      R10, R10
+	MOVQ       48(AX), R11
+	TESTQ      R11, R11
 	JZ         part0_clamp
-	ADDQ       R8, R10
+	ADDQ       R9, R11
 	MOVQ       56(AX), CX
-	MOVQ       (CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y3
+	MOVQ       (CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y3
 	VADDPS     Y3, Y1, Y1
-	MOVQ       16(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y3
+	MOVQ       16(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y3
 	VADDPS     Y3, Y2, Y2
 
 part0_clamp:
@@ -1344,11 +1386,11 @@ part0_clamp:
 	VMINPS       Y2, Y4, Y2
 
 part0_store:
-	LEAQ       (BX)(R8*1), R10
-	MOVQ       (SI), R9
-	VMASKMOVPS Y1, Y0, (R10)(R9*1)
-	MOVQ       16(SI), R9
-	VMASKMOVPS Y2, Y0, (R10)(R9*1)
+	LEAQ       (BX)(R9*1), R11
+	MOVQ       (SI), R10
+	VMASKMOVPS Y1, Y0, (R11)(R10*1)
+	MOVQ       16(SI), R10
+	VMASKMOVPS Y2, Y0, (R11)(R10*1)
 	VMOVUPS    32(DI), Y1
 	VMOVUPS    96(DI), Y2
 	VMOVUPS    160(DI), Y3
@@ -1357,24 +1399,24 @@ part0_store:
 	VADDPS     Y5, Y1, Y1
 	VSUBPS     Y3, Y2, Y2
 	VSUBPS     Y4, Y2, Y2
-	MOVQ       40(AX), R9
-	TESTQ      R9, R9
+	MOVQ       40(AX), R10
+	TESTQ      R10, R10
 	JZ         part1_add
-	VMASKMOVPS (R9)(R8*1), Y0, Y3
+	VMASKMOVPS (R10)(R9*1), Y0, Y3
 	VADDPS     Y3, Y1, Y1
 	VADDPS     Y3, Y2, Y2
 
 part1_add:
-	MOVQ       48(AX), R10
-	TESTQ      R10, R10
+	MOVQ       48(AX), R11
+	TESTQ      R11, R11
 	JZ         part1_clamp
-	ADDQ       R8, R10
+	ADDQ       R9, R11
 	MOVQ       56(AX), CX
-	MOVQ       8(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y3
+	MOVQ       8(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y3
 	VADDPS     Y3, Y1, Y1
-	MOVQ       24(CX), R9
-	VMASKMOVPS (R10)(R9*1), Y0, Y3
+	MOVQ       24(CX), R10
+	VMASKMOVPS (R11)(R10*1), Y0, Y3
 	VADDPS     Y3, Y2, Y2
 
 part1_clamp:
@@ -1388,11 +1430,11 @@ part1_clamp:
 	VMINPS       Y2, Y4, Y2
 
 part1_store:
-	LEAQ       (BX)(R8*1), R10
-	MOVQ       8(SI), R9
-	VMASKMOVPS Y1, Y0, (R10)(R9*1)
-	MOVQ       24(SI), R9
-	VMASKMOVPS Y2, Y0, (R10)(R9*1)
+	LEAQ       (BX)(R9*1), R11
+	MOVQ       8(SI), R10
+	VMASKMOVPS Y1, Y0, (R11)(R10*1)
+	MOVQ       24(SI), R10
+	VMASKMOVPS Y2, Y0, (R11)(R10*1)
 
 done:
 	VZEROUPPER

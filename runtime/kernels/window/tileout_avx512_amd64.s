@@ -7,13 +7,20 @@
 // func f32_window_tileout4_u16_avx512(a *tileOut)
 // Requires: AVX, AVX512F
 TEXT ·f32_window_tileout4_u16_avx512(SB), $128-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 24(AX), BX
-	MOVQ 32(AX), SI
-	MOVQ 64(AX), DI
-	XORQ R8, R8
+	MOVQ    a+0(FP), AX
+	MOVQ    (AX), CX
+	MOVQ    8(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    64(AX), DI
+	IMUL3Q  $0x06, DX, DI
+	VMOVUPS float0<>+0(SB), Z0
+	VMOVUPS float1<>+0(SB), Z1
+	VMOVUPS float2<>+0(SB), Z2
+	VMOVUPS float3<>+0(SB), Z3
+	VMOVUPS float4<>+0(SB), Z4
+	VMOVUPS float5<>+0(SB), Z5
+	XORQ    R8, R8
 
 vector:
 	MOVQ        R8, R9
@@ -22,201 +29,135 @@ vector:
 	ADDQ        16(AX), R9
 	CMPQ        R9, $0x10
 	JL          rest
-	LEAQ        (CX)(R8*1), R9
-	VMOVUPS     (R9), Z0
+	LEAQ        (CX)(R8*1), R10
+	MOVQ        R10, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z6
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z1
+	VMOVUPS     (R9), Z7
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z2
+	VMOVUPS     (R9), Z8
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z3
+	VMOVUPS     (R9), Z9
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z4
+	VMOVUPS     (R9), Z10
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z5
+	VADDPS      Z8, Z7, Z7
+	VADDPS      Z10, Z9, Z8
+	VADDPS      Z8, Z7, Z9
+	VADDPS      Z9, Z6, Z6
+	VMULPS      Z1, Z7, Z7
+	VFMADD231PS Z4, Z8, Z7
+	MOVQ        R10, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z8
 	ADDQ        DX, R9
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
-	VMOVUPS     Z0, (DI)
-	VMOVUPS     Z4, 64(DI)
-	VMOVUPS     Z6, 128(DI)
-	VMOVUPS     Z5, 192(DI)
-	VMOVUPS     (R9), Z0
+	VMOVUPS     (R9), Z9
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z1
+	VMOVUPS     (R9), Z10
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z2
+	VMOVUPS     (R9), Z11
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z3
+	VMOVUPS     (R9), Z12
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z4
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z12, Z11, Z10
+	VADDPS      Z10, Z9, Z11
+	VADDPS      Z11, Z8, Z8
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z10, Z9
+	MOVQ        R10, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z10
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z5
+	VMOVUPS     (R9), Z11
 	ADDQ        DX, R9
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
-	VMOVUPS     Z0, 256(DI)
-	VMOVUPS     Z4, 320(DI)
-	VMOVUPS     Z6, 384(DI)
-	VMOVUPS     Z5, 448(DI)
-	VMOVUPS     (R9), Z0
+	VMOVUPS     (R9), Z12
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z1
+	VMOVUPS     (R9), Z13
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z2
+	VMOVUPS     (R9), Z14
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z3
+	VADDPS      Z12, Z11, Z11
+	VADDPS      Z14, Z13, Z12
+	VADDPS      Z12, Z11, Z13
+	VADDPS      Z13, Z10, Z10
+	VMULPS      Z1, Z11, Z11
+	VFMADD231PS Z4, Z12, Z11
+	MOVQ        R10, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z12
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z4
+	VMOVUPS     (R9), Z13
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z5
+	VMOVUPS     (R9), Z14
 	ADDQ        DX, R9
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
-	VMOVUPS     Z0, 512(DI)
-	VMOVUPS     Z4, 576(DI)
-	VMOVUPS     Z6, 640(DI)
-	VMOVUPS     Z5, 704(DI)
-	VMOVUPS     (R9), Z0
+	VMOVUPS     (R9), Z15
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z1
+	VMOVUPS     (R9), Z16
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z2
+	VADDPS      Z14, Z13, Z13
+	VADDPS      Z16, Z15, Z14
+	VADDPS      Z14, Z13, Z15
+	VADDPS      Z15, Z12, Z12
+	VMULPS      Z1, Z13, Z13
+	VFMADD231PS Z4, Z14, Z13
+	MOVQ        R10, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z14
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z3
+	VMOVUPS     (R9), Z15
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z4
+	VMOVUPS     (R9), Z16
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z5
+	VMOVUPS     (R9), Z17
 	ADDQ        DX, R9
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
-	VMOVUPS     Z0, 768(DI)
-	VMOVUPS     Z4, 832(DI)
-	VMOVUPS     Z6, 896(DI)
-	VMOVUPS     Z5, 960(DI)
-	VMOVUPS     (R9), Z0
+	VMOVUPS     (R9), Z18
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z1
+	VADDPS      Z16, Z15, Z15
+	VADDPS      Z18, Z17, Z16
+	VADDPS      Z16, Z15, Z17
+	VADDPS      Z17, Z14, Z14
+	VMULPS      Z1, Z15, Z15
+	VFMADD231PS Z4, Z16, Z15
+	MOVQ        R10, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z16
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z2
+	VMOVUPS     (R9), Z17
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z3
+	VMOVUPS     (R9), Z18
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z4
+	VMOVUPS     (R9), Z19
 	ADDQ        DX, R9
-	VMOVUPS     (R9), Z5
+	VMOVUPS     (R9), Z20
 	ADDQ        DX, R9
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
-	VMOVUPS     Z0, 1024(DI)
-	VMOVUPS     Z4, 1088(DI)
-	VMOVUPS     Z6, 1152(DI)
-	VMOVUPS     Z5, 1216(DI)
-	VMOVUPS     (R9), Z0
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Z1
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Z2
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Z3
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Z4
-	ADDQ        DX, R9
-	VMOVUPS     (R9), Z5
-	ADDQ        DX, R9
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
-	VMOVUPS     Z0, 1280(DI)
-	VMOVUPS     Z4, 1344(DI)
-	VMOVUPS     Z6, 1408(DI)
-	VMOVUPS     Z5, 1472(DI)
-	VMOVUPS     (DI), Z0
-	VMOVUPS     256(DI), Z1
-	VMOVUPS     512(DI), Z2
-	VMOVUPS     768(DI), Z3
-	VMOVUPS     1024(DI), Z4
-	VMOVUPS     1280(DI), Z5
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VADDPS      Z18, Z17, Z17
+	VADDPS      Z20, Z19, Z18
+	VADDPS      Z18, Z17, Z19
+	VADDPS      Z19, Z16, Z16
+	VMULPS      Z1, Z17, Z17
+	VFMADD231PS Z4, Z18, Z17
+	VADDPS      Z10, Z8, Z18
+	VADDPS      Z14, Z12, Z19
+	VADDPS      Z19, Z18, Z20
+	VADDPS      Z20, Z6, Z6
+	VMULPS      Z1, Z18, Z18
+	VFMADD231PS Z4, Z19, Z18
+	VSUBPS      Z10, Z8, Z8
+	VSUBPS      Z14, Z12, Z10
+	VMULPS      Z0, Z8, Z12
+	VFMADD231PS Z3, Z10, Z12
+	VFMADD231PS Z2, Z8, Z16
+	VFMADD231PS Z5, Z10, Z16
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole0_add
-	VMOVUPS     (R9)(R8*1), Z1
-	VADDPS      Z1, Z0, Z0
-	VADDPS      Z1, Z4, Z4
-	VADDPS      Z1, Z6, Z6
-	VADDPS      Z1, Z5, Z5
+	VMOVUPS     (R9)(R8*1), Z8
+	VADDPS      Z8, Z6, Z6
+	VADDPS      Z8, Z12, Z12
+	VADDPS      Z8, Z18, Z18
+	VADDPS      Z8, Z16, Z16
 
 whole0_add:
 	MOVQ    48(AX), R10
@@ -225,138 +166,62 @@ whole0_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    (R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z0, Z0
+	VMOVUPS (R10)(R9*1), Z8
+	VADDPS  Z8, Z6, Z6
 	MOVQ    32(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z4, Z4
+	VMOVUPS (R10)(R9*1), Z8
+	VADDPS  Z8, Z12, Z12
 	MOVQ    64(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z6, Z6
+	VMOVUPS (R10)(R9*1), Z8
+	VADDPS  Z8, Z18, Z18
 	MOVQ    96(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z5, Z5
+	VMOVUPS (R10)(R9*1), Z8
+	VADDPS  Z8, Z16, Z16
 
 whole0_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole0_store
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	VMAXPS       Z4, Z1, Z4
-	VMINPS       Z4, Z2, Z4
-	VMAXPS       Z6, Z1, Z6
-	VMINPS       Z6, Z2, Z6
-	VMAXPS       Z5, Z1, Z5
-	VMINPS       Z5, Z2, Z5
+	VBROADCASTSS 72(AX), Z8
+	VBROADCASTSS 76(AX), Z10
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z12, Z8, Z12
+	VMINPS       Z12, Z10, Z12
+	VMAXPS       Z18, Z8, Z18
+	VMINPS       Z18, Z10, Z18
+	VMAXPS       Z16, Z8, Z16
+	VMINPS       Z16, Z10, Z16
 
 whole0_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        (SI), R9
-	VMOVUPS     Z0, (R10)(R9*1)
+	VMOVUPS     Z6, (R10)(R9*1)
 	MOVQ        32(SI), R9
-	VMOVUPS     Z4, (R10)(R9*1)
+	VMOVUPS     Z12, (R10)(R9*1)
 	MOVQ        64(SI), R9
-	VMOVUPS     Z6, (R10)(R9*1)
+	VMOVUPS     Z18, (R10)(R9*1)
 	MOVQ        96(SI), R9
-	VMOVUPS     Z5, (R10)(R9*1)
-	VMOVUPS     64(DI), Z0
-	VMOVUPS     320(DI), Z1
-	VMOVUPS     576(DI), Z2
-	VMOVUPS     832(DI), Z3
-	VMOVUPS     1088(DI), Z4
-	VMOVUPS     1344(DI), Z5
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
-	MOVQ        40(AX), R9
-	TESTQ       R9, R9
-	JZ          whole1_add
-	VMOVUPS     (R9)(R8*1), Z1
-	VADDPS      Z1, Z0, Z0
-	VADDPS      Z1, Z4, Z4
-	VADDPS      Z1, Z6, Z6
-	VADDPS      Z1, Z5, Z5
-
-whole1_add:
-	MOVQ    48(AX), R10
-	TESTQ   R10, R10
-	JZ      whole1_clamp
-	ADDQ    R8, R10
-	MOVQ    56(AX), R11
-	MOVQ    8(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z0, Z0
-	MOVQ    40(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z4, Z4
-	MOVQ    72(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z6, Z6
-	MOVQ    104(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z5, Z5
-
-whole1_clamp:
-	CMPQ         80(AX), $0x00
-	JE           whole1_store
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	VMAXPS       Z4, Z1, Z4
-	VMINPS       Z4, Z2, Z4
-	VMAXPS       Z6, Z1, Z6
-	VMINPS       Z6, Z2, Z6
-	VMAXPS       Z5, Z1, Z5
-	VMINPS       Z5, Z2, Z5
-
-whole1_store:
-	LEAQ        (BX)(R8*1), R10
-	MOVQ        8(SI), R9
-	VMOVUPS     Z0, (R10)(R9*1)
-	MOVQ        40(SI), R9
-	VMOVUPS     Z4, (R10)(R9*1)
-	MOVQ        72(SI), R9
-	VMOVUPS     Z6, (R10)(R9*1)
-	MOVQ        104(SI), R9
-	VMOVUPS     Z5, (R10)(R9*1)
-	VMOVUPS     128(DI), Z0
-	VMOVUPS     384(DI), Z1
-	VMOVUPS     640(DI), Z2
-	VMOVUPS     896(DI), Z3
-	VMOVUPS     1152(DI), Z4
-	VMOVUPS     1408(DI), Z5
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VMOVUPS     Z16, (R10)(R9*1)
+	VADDPS      Z11, Z9, Z6
+	VADDPS      Z15, Z13, Z8
+	VADDPS      Z8, Z6, Z10
+	VADDPS      Z10, Z7, Z7
+	VMULPS      Z1, Z6, Z6
+	VFMADD231PS Z4, Z8, Z6
+	VSUBPS      Z11, Z9, Z8
+	VSUBPS      Z15, Z13, Z9
+	VMULPS      Z0, Z8, Z10
+	VFMADD231PS Z3, Z9, Z10
+	VFMADD231PS Z2, Z8, Z17
+	VFMADD231PS Z5, Z9, Z17
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole2_add
-	VMOVUPS     (R9)(R8*1), Z1
-	VADDPS      Z1, Z0, Z0
-	VADDPS      Z1, Z4, Z4
-	VADDPS      Z1, Z6, Z6
-	VADDPS      Z1, Z5, Z5
+	VMOVUPS     (R9)(R8*1), Z8
+	VADDPS      Z8, Z7, Z7
+	VADDPS      Z8, Z10, Z10
+	VADDPS      Z8, Z6, Z6
+	VADDPS      Z8, Z17, Z17
 
 whole2_add:
 	MOVQ    48(AX), R10
@@ -365,68 +230,241 @@ whole2_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    16(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z0, Z0
+	VMOVUPS (R10)(R9*1), Z8
+	VADDPS  Z8, Z7, Z7
 	MOVQ    48(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z4, Z4
+	VMOVUPS (R10)(R9*1), Z8
+	VADDPS  Z8, Z10, Z10
 	MOVQ    80(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z6, Z6
+	VMOVUPS (R10)(R9*1), Z8
+	VADDPS  Z8, Z6, Z6
 	MOVQ    112(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z5, Z5
+	VMOVUPS (R10)(R9*1), Z8
+	VADDPS  Z8, Z17, Z17
 
 whole2_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole2_store
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	VMAXPS       Z4, Z1, Z4
-	VMINPS       Z4, Z2, Z4
-	VMAXPS       Z6, Z1, Z6
-	VMINPS       Z6, Z2, Z6
-	VMAXPS       Z5, Z1, Z5
-	VMINPS       Z5, Z2, Z5
+	VBROADCASTSS 72(AX), Z8
+	VBROADCASTSS 76(AX), Z9
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	VMAXPS       Z10, Z8, Z10
+	VMINPS       Z10, Z9, Z10
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z17, Z8, Z17
+	VMINPS       Z17, Z9, Z17
 
 whole2_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        16(SI), R9
-	VMOVUPS     Z0, (R10)(R9*1)
+	VMOVUPS     Z7, (R10)(R9*1)
 	MOVQ        48(SI), R9
-	VMOVUPS     Z4, (R10)(R9*1)
+	VMOVUPS     Z10, (R10)(R9*1)
 	MOVQ        80(SI), R9
 	VMOVUPS     Z6, (R10)(R9*1)
 	MOVQ        112(SI), R9
-	VMOVUPS     Z5, (R10)(R9*1)
-	VMOVUPS     192(DI), Z0
-	VMOVUPS     448(DI), Z1
-	VMOVUPS     704(DI), Z2
-	VMOVUPS     960(DI), Z3
-	VMOVUPS     1216(DI), Z4
-	VMOVUPS     1472(DI), Z5
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VMOVUPS     Z17, (R10)(R9*1)
+	LEAQ        (CX)(R8*1), R10
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z6
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z7
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z8
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z9
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z10
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z9, Z8, Z7
+	VMULPS      Z0, Z6, Z8
+	VFMADD231PS Z3, Z7, Z8
+	VFMADD231PS Z2, Z6, Z10
+	VFMADD231PS Z5, Z7, Z10
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z6
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z7
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z9
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z11
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z12
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z11, Z9, Z7
+	VMULPS      Z0, Z6, Z9
+	VFMADD231PS Z3, Z7, Z9
+	VFMADD231PS Z2, Z6, Z12
+	VFMADD231PS Z5, Z7, Z12
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z6
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z7
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z11
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z13
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z14
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z13, Z11, Z7
+	VMULPS      Z0, Z6, Z11
+	VFMADD231PS Z3, Z7, Z11
+	VFMADD231PS Z2, Z6, Z14
+	VFMADD231PS Z5, Z7, Z14
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z6
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z7
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z13
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z15
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z16
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z15, Z13, Z7
+	VMULPS      Z0, Z6, Z13
+	VFMADD231PS Z3, Z7, Z13
+	VFMADD231PS Z2, Z6, Z16
+	VFMADD231PS Z5, Z7, Z16
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z6
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z7
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z15
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z17
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z18
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z17, Z15, Z7
+	VMULPS      Z0, Z6, Z15
+	VFMADD231PS Z3, Z7, Z15
+	VFMADD231PS Z2, Z6, Z18
+	VFMADD231PS Z5, Z7, Z18
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R9), Z6
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z7
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z17
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z19
+	ADDQ        DX, R9
+	VMOVUPS     (R9), Z20
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z19, Z17, Z7
+	VMULPS      Z0, Z6, Z17
+	VFMADD231PS Z3, Z7, Z17
+	VFMADD231PS Z2, Z6, Z20
+	VFMADD231PS Z5, Z7, Z20
+	VADDPS      Z11, Z9, Z6
+	VADDPS      Z15, Z13, Z7
+	VADDPS      Z7, Z6, Z19
+	VADDPS      Z19, Z8, Z8
+	VMULPS      Z1, Z6, Z6
+	VFMADD231PS Z4, Z7, Z6
+	VSUBPS      Z11, Z9, Z7
+	VSUBPS      Z15, Z13, Z9
+	VMULPS      Z0, Z7, Z11
+	VFMADD231PS Z3, Z9, Z11
+	VFMADD231PS Z2, Z7, Z17
+	VFMADD231PS Z5, Z9, Z17
+	MOVQ        40(AX), R9
+	TESTQ       R9, R9
+	JZ          whole1_add
+	VMOVUPS     (R9)(R8*1), Z7
+	VADDPS      Z7, Z8, Z8
+	VADDPS      Z7, Z11, Z11
+	VADDPS      Z7, Z6, Z6
+	VADDPS      Z7, Z17, Z17
+
+whole1_add:
+	MOVQ    48(AX), R10
+	TESTQ   R10, R10
+	JZ      whole1_clamp
+	ADDQ    R8, R10
+	MOVQ    56(AX), R11
+	MOVQ    8(R11), R9
+	VMOVUPS (R10)(R9*1), Z7
+	VADDPS  Z7, Z8, Z8
+	MOVQ    40(R11), R9
+	VMOVUPS (R10)(R9*1), Z7
+	VADDPS  Z7, Z11, Z11
+	MOVQ    72(R11), R9
+	VMOVUPS (R10)(R9*1), Z7
+	VADDPS  Z7, Z6, Z6
+	MOVQ    104(R11), R9
+	VMOVUPS (R10)(R9*1), Z7
+	VADDPS  Z7, Z17, Z17
+
+whole1_clamp:
+	CMPQ         80(AX), $0x00
+	JE           whole1_store
+	VBROADCASTSS 72(AX), Z7
+	VBROADCASTSS 76(AX), Z9
+	VMAXPS       Z8, Z7, Z8
+	VMINPS       Z8, Z9, Z8
+	VMAXPS       Z11, Z7, Z11
+	VMINPS       Z11, Z9, Z11
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z17, Z7, Z17
+	VMINPS       Z17, Z9, Z17
+
+whole1_store:
+	LEAQ        (BX)(R8*1), R10
+	MOVQ        8(SI), R9
+	VMOVUPS     Z8, (R10)(R9*1)
+	MOVQ        40(SI), R9
+	VMOVUPS     Z11, (R10)(R9*1)
+	MOVQ        72(SI), R9
+	VMOVUPS     Z6, (R10)(R9*1)
+	MOVQ        104(SI), R9
+	VMOVUPS     Z17, (R10)(R9*1)
+	VADDPS      Z14, Z12, Z6
+	VADDPS      Z18, Z16, Z7
+	VADDPS      Z7, Z6, Z8
+	VADDPS      Z8, Z10, Z8
+	VMULPS      Z1, Z6, Z6
+	VFMADD231PS Z4, Z7, Z6
+	VSUBPS      Z14, Z12, Z7
+	VSUBPS      Z18, Z16, Z9
+	VMULPS      Z0, Z7, Z10
+	VFMADD231PS Z3, Z9, Z10
+	VFMADD231PS Z2, Z7, Z20
+	VFMADD231PS Z5, Z9, Z20
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          whole3_add
-	VMOVUPS     (R9)(R8*1), Z1
-	VADDPS      Z1, Z0, Z0
-	VADDPS      Z1, Z4, Z4
-	VADDPS      Z1, Z6, Z6
-	VADDPS      Z1, Z5, Z5
+	VMOVUPS     (R9)(R8*1), Z7
+	VADDPS      Z7, Z8, Z8
+	VADDPS      Z7, Z10, Z10
+	VADDPS      Z7, Z6, Z6
+	VADDPS      Z7, Z20, Z20
 
 whole3_add:
 	MOVQ    48(AX), R10
@@ -435,316 +473,423 @@ whole3_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    24(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z0, Z0
+	VMOVUPS (R10)(R9*1), Z7
+	VADDPS  Z7, Z8, Z8
 	MOVQ    56(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z4, Z4
+	VMOVUPS (R10)(R9*1), Z7
+	VADDPS  Z7, Z10, Z10
 	MOVQ    88(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z6, Z6
+	VMOVUPS (R10)(R9*1), Z7
+	VADDPS  Z7, Z6, Z6
 	MOVQ    120(R11), R9
-	VMOVUPS (R10)(R9*1), Z1
-	VADDPS  Z1, Z5, Z5
+	VMOVUPS (R10)(R9*1), Z7
+	VADDPS  Z7, Z20, Z20
 
 whole3_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole3_store
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	VMAXPS       Z4, Z1, Z4
-	VMINPS       Z4, Z2, Z4
-	VMAXPS       Z6, Z1, Z6
-	VMINPS       Z6, Z2, Z6
-	VMAXPS       Z5, Z1, Z5
-	VMINPS       Z5, Z2, Z5
+	VBROADCASTSS 72(AX), Z7
+	VBROADCASTSS 76(AX), Z9
+	VMAXPS       Z8, Z7, Z8
+	VMINPS       Z8, Z9, Z8
+	VMAXPS       Z10, Z7, Z10
+	VMINPS       Z10, Z9, Z10
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z20, Z7, Z20
+	VMINPS       Z20, Z9, Z20
 
 whole3_store:
 	LEAQ    (BX)(R8*1), R10
 	MOVQ    24(SI), R9
-	VMOVUPS Z0, (R10)(R9*1)
+	VMOVUPS Z8, (R10)(R9*1)
 	MOVQ    56(SI), R9
-	VMOVUPS Z4, (R10)(R9*1)
+	VMOVUPS Z10, (R10)(R9*1)
 	MOVQ    88(SI), R9
 	VMOVUPS Z6, (R10)(R9*1)
 	MOVQ    120(SI), R9
-	VMOVUPS Z5, (R10)(R9*1)
+	VMOVUPS Z20, (R10)(R9*1)
 	ADDQ    $0x00000040, R8
 	JMP     vector
 
 rest:
 	TESTQ        R9, R9
 	JZ           done
-	VMOVD        R9, X0
-	VPBROADCASTD X0, Z0
-	VPCMPGTD     lane<>+0(SB), Z0, K1
-	LEAQ         (CX)(R8*1), R9
-	VMOVUPS.Z    (R9), K1, Z0
+	VMOVD        R9, X6
+	VPBROADCASTD X6, Z6
+	VPCMPGTD     lane<>+0(SB), Z6, K1
+	LEAQ         (CX)(R8*1), R10
+	MOVQ         R10, R9
+	ADDQ         DI, R10
+	VMOVUPS.Z    (R9), K1, Z6
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z1
+	VMOVUPS.Z    (R9), K1, Z7
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z2
+	VMOVUPS.Z    (R9), K1, Z8
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z3
+	VMOVUPS.Z    (R9), K1, Z9
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z4
+	VMOVUPS.Z    (R9), K1, Z10
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z5
+	VADDPS       Z8, Z7, Z7
+	VADDPS       Z10, Z9, Z8
+	VADDPS       Z8, Z7, Z9
+	VADDPS       Z9, Z6, Z6
+	VMULPS       Z1, Z7, Z7
+	VFMADD231PS  Z4, Z8, Z7
+	MOVQ         R10, R9
+	ADDQ         DI, R10
+	VMOVUPS.Z    (R9), K1, Z8
 	ADDQ         DX, R9
-	VADDPS       Z2, Z1, Z6
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z2, Z6, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       float0<>+0(SB), Z1, Z4
-	VFMADD231PS  float1<>+0(SB), Z3, Z4
-	VMULPS       float2<>+0(SB), Z6, Z6
-	VFMADD231PS  float3<>+0(SB), Z2, Z6
-	VFMADD231PS  float4<>+0(SB), Z1, Z5
-	VFMADD231PS  float5<>+0(SB), Z3, Z5
-	VMOVUPS      Z0, (DI)
-	VMOVUPS      Z4, 64(DI)
-	VMOVUPS      Z6, 128(DI)
-	VMOVUPS      Z5, 192(DI)
-	VMOVUPS.Z    (R9), K1, Z0
+	VMOVUPS.Z    (R9), K1, Z9
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z1
+	VMOVUPS.Z    (R9), K1, Z10
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z2
+	VMOVUPS.Z    (R9), K1, Z11
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z3
+	VMOVUPS.Z    (R9), K1, Z12
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z4
+	VADDPS       Z10, Z9, Z9
+	VADDPS       Z12, Z11, Z10
+	VADDPS       Z10, Z9, Z11
+	VADDPS       Z11, Z8, Z8
+	VMULPS       Z1, Z9, Z9
+	VFMADD231PS  Z4, Z10, Z9
+	MOVQ         R10, R9
+	ADDQ         DI, R10
+	VMOVUPS.Z    (R9), K1, Z10
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z5
+	VMOVUPS.Z    (R9), K1, Z11
 	ADDQ         DX, R9
-	VADDPS       Z2, Z1, Z6
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z2, Z6, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       float0<>+0(SB), Z1, Z4
-	VFMADD231PS  float1<>+0(SB), Z3, Z4
-	VMULPS       float2<>+0(SB), Z6, Z6
-	VFMADD231PS  float3<>+0(SB), Z2, Z6
-	VFMADD231PS  float4<>+0(SB), Z1, Z5
-	VFMADD231PS  float5<>+0(SB), Z3, Z5
-	VMOVUPS      Z0, 256(DI)
-	VMOVUPS      Z4, 320(DI)
-	VMOVUPS      Z6, 384(DI)
-	VMOVUPS      Z5, 448(DI)
-	VMOVUPS.Z    (R9), K1, Z0
+	VMOVUPS.Z    (R9), K1, Z12
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z1
+	VMOVUPS.Z    (R9), K1, Z13
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z2
+	VMOVUPS.Z    (R9), K1, Z14
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z3
+	VADDPS       Z12, Z11, Z11
+	VADDPS       Z14, Z13, Z12
+	VADDPS       Z12, Z11, Z13
+	VADDPS       Z13, Z10, Z10
+	VMULPS       Z1, Z11, Z11
+	VFMADD231PS  Z4, Z12, Z11
+	MOVQ         R10, R9
+	ADDQ         DI, R10
+	VMOVUPS.Z    (R9), K1, Z12
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z4
+	VMOVUPS.Z    (R9), K1, Z13
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z5
+	VMOVUPS.Z    (R9), K1, Z14
 	ADDQ         DX, R9
-	VADDPS       Z2, Z1, Z6
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z2, Z6, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       float0<>+0(SB), Z1, Z4
-	VFMADD231PS  float1<>+0(SB), Z3, Z4
-	VMULPS       float2<>+0(SB), Z6, Z6
-	VFMADD231PS  float3<>+0(SB), Z2, Z6
-	VFMADD231PS  float4<>+0(SB), Z1, Z5
-	VFMADD231PS  float5<>+0(SB), Z3, Z5
-	VMOVUPS      Z0, 512(DI)
-	VMOVUPS      Z4, 576(DI)
-	VMOVUPS      Z6, 640(DI)
-	VMOVUPS      Z5, 704(DI)
-	VMOVUPS.Z    (R9), K1, Z0
+	VMOVUPS.Z    (R9), K1, Z15
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z1
+	VMOVUPS.Z    (R9), K1, Z16
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z2
+	VADDPS       Z14, Z13, Z13
+	VADDPS       Z16, Z15, Z14
+	VADDPS       Z14, Z13, Z15
+	VADDPS       Z15, Z12, Z12
+	VMULPS       Z1, Z13, Z13
+	VFMADD231PS  Z4, Z14, Z13
+	MOVQ         R10, R9
+	ADDQ         DI, R10
+	VMOVUPS.Z    (R9), K1, Z14
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z3
+	VMOVUPS.Z    (R9), K1, Z15
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z4
+	VMOVUPS.Z    (R9), K1, Z16
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z5
+	VMOVUPS.Z    (R9), K1, Z17
 	ADDQ         DX, R9
-	VADDPS       Z2, Z1, Z6
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z2, Z6, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       float0<>+0(SB), Z1, Z4
-	VFMADD231PS  float1<>+0(SB), Z3, Z4
-	VMULPS       float2<>+0(SB), Z6, Z6
-	VFMADD231PS  float3<>+0(SB), Z2, Z6
-	VFMADD231PS  float4<>+0(SB), Z1, Z5
-	VFMADD231PS  float5<>+0(SB), Z3, Z5
-	VMOVUPS      Z0, 768(DI)
-	VMOVUPS      Z4, 832(DI)
-	VMOVUPS      Z6, 896(DI)
-	VMOVUPS      Z5, 960(DI)
-	VMOVUPS.Z    (R9), K1, Z0
+	VMOVUPS.Z    (R9), K1, Z18
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z1
+	VADDPS       Z16, Z15, Z15
+	VADDPS       Z18, Z17, Z16
+	VADDPS       Z16, Z15, Z17
+	VADDPS       Z17, Z14, Z14
+	VMULPS       Z1, Z15, Z15
+	VFMADD231PS  Z4, Z16, Z15
+	MOVQ         R10, R9
+	ADDQ         DI, R10
+	VMOVUPS.Z    (R9), K1, Z16
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z2
+	VMOVUPS.Z    (R9), K1, Z17
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z3
+	VMOVUPS.Z    (R9), K1, Z18
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z4
+	VMOVUPS.Z    (R9), K1, Z19
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z5
+	VMOVUPS.Z    (R9), K1, Z20
 	ADDQ         DX, R9
-	VADDPS       Z2, Z1, Z6
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z2, Z6, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       float0<>+0(SB), Z1, Z4
-	VFMADD231PS  float1<>+0(SB), Z3, Z4
-	VMULPS       float2<>+0(SB), Z6, Z6
-	VFMADD231PS  float3<>+0(SB), Z2, Z6
-	VFMADD231PS  float4<>+0(SB), Z1, Z5
-	VFMADD231PS  float5<>+0(SB), Z3, Z5
-	VMOVUPS      Z0, 1024(DI)
-	VMOVUPS      Z4, 1088(DI)
-	VMOVUPS      Z6, 1152(DI)
-	VMOVUPS      Z5, 1216(DI)
-	VMOVUPS.Z    (R9), K1, Z0
-	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z1
-	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z2
-	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z3
-	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z4
-	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z5
-	ADDQ         DX, R9
-	VADDPS       Z2, Z1, Z6
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z2, Z6, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       float0<>+0(SB), Z1, Z4
-	VFMADD231PS  float1<>+0(SB), Z3, Z4
-	VMULPS       float2<>+0(SB), Z6, Z6
-	VFMADD231PS  float3<>+0(SB), Z2, Z6
-	VFMADD231PS  float4<>+0(SB), Z1, Z5
-	VFMADD231PS  float5<>+0(SB), Z3, Z5
-	VMOVUPS      Z0, 1280(DI)
-	VMOVUPS      Z4, 1344(DI)
-	VMOVUPS      Z6, 1408(DI)
-	VMOVUPS      Z5, 1472(DI)
-	VMOVUPS      (DI), Z0
-	VMOVUPS      256(DI), Z1
-	VMOVUPS      512(DI), Z2
-	VMOVUPS      768(DI), Z3
-	VMOVUPS      1024(DI), Z4
-	VMOVUPS      1280(DI), Z5
-	VADDPS       Z2, Z1, Z6
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z2, Z6, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       float0<>+0(SB), Z1, Z4
-	VFMADD231PS  float1<>+0(SB), Z3, Z4
-	VMULPS       float2<>+0(SB), Z6, Z6
-	VFMADD231PS  float3<>+0(SB), Z2, Z6
-	VFMADD231PS  float4<>+0(SB), Z1, Z5
-	VFMADD231PS  float5<>+0(SB), Z3, Z5
+	VADDPS       Z18, Z17, Z17
+	VADDPS       Z20, Z19, Z18
+	VADDPS       Z18, Z17, Z19
+	VADDPS       Z19, Z16, Z16
+	VMULPS       Z1, Z17, Z17
+	VFMADD231PS  Z4, Z18, Z17
+	VADDPS       Z10, Z8, Z18
+	VADDPS       Z14, Z12, Z19
+	VADDPS       Z19, Z18, Z20
+	VADDPS       Z20, Z6, Z6
+	VMULPS       Z1, Z18, Z18
+	VFMADD231PS  Z4, Z19, Z18
+	VSUBPS       Z10, Z8, Z8
+	VSUBPS       Z14, Z12, Z10
+	VMULPS       Z0, Z8, Z12
+	VFMADD231PS  Z3, Z10, Z12
+	VFMADD231PS  Z2, Z8, Z16
+	VFMADD231PS  Z5, Z10, Z16
 	MOVQ         40(AX), R9
 	TESTQ        R9, R9
 	JZ           part0_add
-	VMOVUPS.Z    (R9)(R8*1), K1, Z1
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z1, Z4, Z4
-	VADDPS       Z1, Z6, Z6
-	VADDPS       Z1, Z5, Z5
+	VMOVUPS.Z    (R9)(R8*1), K1, Z8
+	VADDPS       Z8, Z6, Z6
+	VADDPS       Z8, Z12, Z12
+	VADDPS       Z8, Z18, Z18
+	VADDPS       Z8, Z16, Z16
 
 part0_add:
 	MOVQ      48(AX), R10
 	TESTQ     R10, R10
 	JZ        part0_clamp
 	ADDQ      R8, R10
-	MOVQ      56(AX), CX
-	MOVQ      (CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z0, Z0
-	MOVQ      32(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z4, Z4
-	MOVQ      64(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z6, Z6
-	MOVQ      96(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z5, Z5
+	MOVQ      56(AX), R11
+	MOVQ      (R11), R9
+	VMOVUPS.Z (R10)(R9*1), K1, Z8
+	VADDPS    Z8, Z6, Z6
+	MOVQ      32(R11), R9
+	VMOVUPS.Z (R10)(R9*1), K1, Z8
+	VADDPS    Z8, Z12, Z12
+	MOVQ      64(R11), R9
+	VMOVUPS.Z (R10)(R9*1), K1, Z8
+	VADDPS    Z8, Z18, Z18
+	MOVQ      96(R11), R9
+	VMOVUPS.Z (R10)(R9*1), K1, Z8
+	VADDPS    Z8, Z16, Z16
 
 part0_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part0_store
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	VMAXPS       Z4, Z1, Z4
-	VMINPS       Z4, Z2, Z4
-	VMAXPS       Z6, Z1, Z6
-	VMINPS       Z6, Z2, Z6
-	VMAXPS       Z5, Z1, Z5
-	VMINPS       Z5, Z2, Z5
+	VBROADCASTSS 72(AX), Z8
+	VBROADCASTSS 76(AX), Z10
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z12, Z8, Z12
+	VMINPS       Z12, Z10, Z12
+	VMAXPS       Z18, Z8, Z18
+	VMINPS       Z18, Z10, Z18
+	VMAXPS       Z16, Z8, Z16
+	VMINPS       Z16, Z10, Z16
 
 part0_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        (SI), R9
-	VMOVUPS     Z0, K1, (R10)(R9*1)
-	MOVQ        32(SI), R9
-	VMOVUPS     Z4, K1, (R10)(R9*1)
-	MOVQ        64(SI), R9
 	VMOVUPS     Z6, K1, (R10)(R9*1)
+	MOVQ        32(SI), R9
+	VMOVUPS     Z12, K1, (R10)(R9*1)
+	MOVQ        64(SI), R9
+	VMOVUPS     Z18, K1, (R10)(R9*1)
 	MOVQ        96(SI), R9
-	VMOVUPS     Z5, K1, (R10)(R9*1)
-	VMOVUPS     64(DI), Z0
-	VMOVUPS     320(DI), Z1
-	VMOVUPS     576(DI), Z2
-	VMOVUPS     832(DI), Z3
-	VMOVUPS     1088(DI), Z4
-	VMOVUPS     1344(DI), Z5
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VMOVUPS     Z16, K1, (R10)(R9*1)
+	VADDPS      Z11, Z9, Z6
+	VADDPS      Z15, Z13, Z8
+	VADDPS      Z8, Z6, Z10
+	VADDPS      Z10, Z7, Z7
+	VMULPS      Z1, Z6, Z6
+	VFMADD231PS Z4, Z8, Z6
+	VSUBPS      Z11, Z9, Z8
+	VSUBPS      Z15, Z13, Z9
+	VMULPS      Z0, Z8, Z10
+	VFMADD231PS Z3, Z9, Z10
+	VFMADD231PS Z2, Z8, Z17
+	VFMADD231PS Z5, Z9, Z17
+	MOVQ        40(AX), R9
+	TESTQ       R9, R9
+	JZ          part2_add
+	VMOVUPS.Z   (R9)(R8*1), K1, Z8
+	VADDPS      Z8, Z7, Z7
+	VADDPS      Z8, Z10, Z10
+	VADDPS      Z8, Z6, Z6
+	VADDPS      Z8, Z17, Z17
+
+part2_add:
+	MOVQ      48(AX), R10
+	TESTQ     R10, R10
+	JZ        part2_clamp
+	ADDQ      R8, R10
+	MOVQ      56(AX), R11
+	MOVQ      16(R11), R9
+	VMOVUPS.Z (R10)(R9*1), K1, Z8
+	VADDPS    Z8, Z7, Z7
+	MOVQ      48(R11), R9
+	VMOVUPS.Z (R10)(R9*1), K1, Z8
+	VADDPS    Z8, Z10, Z10
+	MOVQ      80(R11), R9
+	VMOVUPS.Z (R10)(R9*1), K1, Z8
+	VADDPS    Z8, Z6, Z6
+	MOVQ      112(R11), R9
+	VMOVUPS.Z (R10)(R9*1), K1, Z8
+	VADDPS    Z8, Z17, Z17
+
+part2_clamp:
+	CMPQ         80(AX), $0x00
+	JE           part2_store
+	VBROADCASTSS 72(AX), Z8
+	VBROADCASTSS 76(AX), Z9
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	VMAXPS       Z10, Z8, Z10
+	VMINPS       Z10, Z9, Z10
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z17, Z8, Z17
+	VMINPS       Z17, Z9, Z17
+
+part2_store:
+	LEAQ        (BX)(R8*1), R10
+	MOVQ        16(SI), R9
+	VMOVUPS     Z7, K1, (R10)(R9*1)
+	MOVQ        48(SI), R9
+	VMOVUPS     Z10, K1, (R10)(R9*1)
+	MOVQ        80(SI), R9
+	VMOVUPS     Z6, K1, (R10)(R9*1)
+	MOVQ        112(SI), R9
+	VMOVUPS     Z17, K1, (R10)(R9*1)
+	LEAQ        (CX)(R8*1), R10
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS.Z   (R9), K1, Z6
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z7
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z8
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z9
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z10
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z9, Z8, Z7
+	VMULPS      Z0, Z6, Z8
+	VFMADD231PS Z3, Z7, Z8
+	VFMADD231PS Z2, Z6, Z10
+	VFMADD231PS Z5, Z7, Z10
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS.Z   (R9), K1, Z6
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z7
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z9
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z11
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z12
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z11, Z9, Z7
+	VMULPS      Z0, Z6, Z9
+	VFMADD231PS Z3, Z7, Z9
+	VFMADD231PS Z2, Z6, Z12
+	VFMADD231PS Z5, Z7, Z12
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS.Z   (R9), K1, Z6
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z7
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z11
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z13
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z14
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z13, Z11, Z7
+	VMULPS      Z0, Z6, Z11
+	VFMADD231PS Z3, Z7, Z11
+	VFMADD231PS Z2, Z6, Z14
+	VFMADD231PS Z5, Z7, Z14
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS.Z   (R9), K1, Z6
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z7
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z13
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z15
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z16
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z15, Z13, Z7
+	VMULPS      Z0, Z6, Z13
+	VFMADD231PS Z3, Z7, Z13
+	VFMADD231PS Z2, Z6, Z16
+	VFMADD231PS Z5, Z7, Z16
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS.Z   (R9), K1, Z6
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z7
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z15
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z17
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z18
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z17, Z15, Z7
+	VMULPS      Z0, Z6, Z15
+	VFMADD231PS Z3, Z7, Z15
+	VFMADD231PS Z2, Z6, Z18
+	VFMADD231PS Z5, Z7, Z18
+	MOVQ        R10, R9
+	ADDQ        DX, R9
+	ADDQ        DI, R10
+	VMOVUPS.Z   (R9), K1, Z6
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z7
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z17
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z19
+	ADDQ        DX, R9
+	VMOVUPS.Z   (R9), K1, Z20
+	ADDQ        DX, R9
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z19, Z17, Z7
+	VMULPS      Z0, Z6, Z17
+	VFMADD231PS Z3, Z7, Z17
+	VFMADD231PS Z2, Z6, Z20
+	VFMADD231PS Z5, Z7, Z20
+	VADDPS      Z11, Z9, Z6
+	VADDPS      Z15, Z13, Z7
+	VADDPS      Z7, Z6, Z19
+	VADDPS      Z19, Z8, Z8
+	VMULPS      Z1, Z6, Z6
+	VFMADD231PS Z4, Z7, Z6
+	VSUBPS      Z11, Z9, Z7
+	VSUBPS      Z15, Z13, Z9
+	VMULPS      Z0, Z7, Z11
+	VFMADD231PS Z3, Z9, Z11
+	VFMADD231PS Z2, Z7, Z17
+	VFMADD231PS Z5, Z9, Z17
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          part1_add
-	VMOVUPS.Z   (R9)(R8*1), K1, Z1
-	VADDPS      Z1, Z0, Z0
-	VADDPS      Z1, Z4, Z4
-	VADDPS      Z1, Z6, Z6
-	VADDPS      Z1, Z5, Z5
+	VMOVUPS.Z   (R9)(R8*1), K1, Z7
+	VADDPS      Z7, Z8, Z8
+	VADDPS      Z7, Z11, Z11
+	VADDPS      Z7, Z6, Z6
+	VADDPS      Z7, Z17, Z17
 
 part1_add:
 	MOVQ      48(AX), R10
@@ -753,138 +898,62 @@ part1_add:
 	ADDQ      R8, R10
 	MOVQ      56(AX), CX
 	MOVQ      8(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z0, Z0
+	VMOVUPS.Z (R10)(R9*1), K1, Z7
+	VADDPS    Z7, Z8, Z8
 	MOVQ      40(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z4, Z4
+	VMOVUPS.Z (R10)(R9*1), K1, Z7
+	VADDPS    Z7, Z11, Z11
 	MOVQ      72(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z6, Z6
+	VMOVUPS.Z (R10)(R9*1), K1, Z7
+	VADDPS    Z7, Z6, Z6
 	MOVQ      104(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z5, Z5
+	VMOVUPS.Z (R10)(R9*1), K1, Z7
+	VADDPS    Z7, Z17, Z17
 
 part1_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part1_store
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	VMAXPS       Z4, Z1, Z4
-	VMINPS       Z4, Z2, Z4
-	VMAXPS       Z6, Z1, Z6
-	VMINPS       Z6, Z2, Z6
-	VMAXPS       Z5, Z1, Z5
-	VMINPS       Z5, Z2, Z5
+	VBROADCASTSS 72(AX), Z7
+	VBROADCASTSS 76(AX), Z9
+	VMAXPS       Z8, Z7, Z8
+	VMINPS       Z8, Z9, Z8
+	VMAXPS       Z11, Z7, Z11
+	VMINPS       Z11, Z9, Z11
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z17, Z7, Z17
+	VMINPS       Z17, Z9, Z17
 
 part1_store:
 	LEAQ        (BX)(R8*1), R10
 	MOVQ        8(SI), R9
-	VMOVUPS     Z0, K1, (R10)(R9*1)
+	VMOVUPS     Z8, K1, (R10)(R9*1)
 	MOVQ        40(SI), R9
-	VMOVUPS     Z4, K1, (R10)(R9*1)
+	VMOVUPS     Z11, K1, (R10)(R9*1)
 	MOVQ        72(SI), R9
 	VMOVUPS     Z6, K1, (R10)(R9*1)
 	MOVQ        104(SI), R9
-	VMOVUPS     Z5, K1, (R10)(R9*1)
-	VMOVUPS     128(DI), Z0
-	VMOVUPS     384(DI), Z1
-	VMOVUPS     640(DI), Z2
-	VMOVUPS     896(DI), Z3
-	VMOVUPS     1152(DI), Z4
-	VMOVUPS     1408(DI), Z5
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
-	MOVQ        40(AX), R9
-	TESTQ       R9, R9
-	JZ          part2_add
-	VMOVUPS.Z   (R9)(R8*1), K1, Z1
-	VADDPS      Z1, Z0, Z0
-	VADDPS      Z1, Z4, Z4
-	VADDPS      Z1, Z6, Z6
-	VADDPS      Z1, Z5, Z5
-
-part2_add:
-	MOVQ      48(AX), R10
-	TESTQ     R10, R10
-	JZ        part2_clamp
-	ADDQ      R8, R10
-	MOVQ      56(AX), CX
-	MOVQ      16(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z0, Z0
-	MOVQ      48(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z4, Z4
-	MOVQ      80(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z6, Z6
-	MOVQ      112(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z5, Z5
-
-part2_clamp:
-	CMPQ         80(AX), $0x00
-	JE           part2_store
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	VMAXPS       Z4, Z1, Z4
-	VMINPS       Z4, Z2, Z4
-	VMAXPS       Z6, Z1, Z6
-	VMINPS       Z6, Z2, Z6
-	VMAXPS       Z5, Z1, Z5
-	VMINPS       Z5, Z2, Z5
-
-part2_store:
-	LEAQ        (BX)(R8*1), R10
-	MOVQ        16(SI), R9
-	VMOVUPS     Z0, K1, (R10)(R9*1)
-	MOVQ        48(SI), R9
-	VMOVUPS     Z4, K1, (R10)(R9*1)
-	MOVQ        80(SI), R9
-	VMOVUPS     Z6, K1, (R10)(R9*1)
-	MOVQ        112(SI), R9
-	VMOVUPS     Z5, K1, (R10)(R9*1)
-	VMOVUPS     192(DI), Z0
-	VMOVUPS     448(DI), Z1
-	VMOVUPS     704(DI), Z2
-	VMOVUPS     960(DI), Z3
-	VMOVUPS     1216(DI), Z4
-	VMOVUPS     1472(DI), Z5
-	VADDPS      Z2, Z1, Z6
-	VSUBPS      Z2, Z1, Z1
-	VADDPS      Z4, Z3, Z2
-	VSUBPS      Z4, Z3, Z3
-	VADDPS      Z2, Z6, Z4
-	VADDPS      Z4, Z0, Z0
-	VMULPS      float0<>+0(SB), Z1, Z4
-	VFMADD231PS float1<>+0(SB), Z3, Z4
-	VMULPS      float2<>+0(SB), Z6, Z6
-	VFMADD231PS float3<>+0(SB), Z2, Z6
-	VFMADD231PS float4<>+0(SB), Z1, Z5
-	VFMADD231PS float5<>+0(SB), Z3, Z5
+	VMOVUPS     Z17, K1, (R10)(R9*1)
+	VADDPS      Z14, Z12, Z6
+	VADDPS      Z18, Z16, Z7
+	VADDPS      Z7, Z6, Z8
+	VADDPS      Z8, Z10, Z8
+	VMULPS      Z1, Z6, Z1
+	VFMADD231PS Z4, Z7, Z1
+	VSUBPS      Z14, Z12, Z4
+	VSUBPS      Z18, Z16, Z6
+	VMULPS      Z0, Z4, Z0
+	VFMADD231PS Z3, Z6, Z0
+	VFMADD231PS Z2, Z4, Z20
+	VFMADD231PS Z5, Z6, Z20
 	MOVQ        40(AX), R9
 	TESTQ       R9, R9
 	JZ          part3_add
-	VMOVUPS.Z   (R9)(R8*1), K1, Z1
-	VADDPS      Z1, Z0, Z0
-	VADDPS      Z1, Z4, Z4
-	VADDPS      Z1, Z6, Z6
-	VADDPS      Z1, Z5, Z5
+	VMOVUPS.Z   (R9)(R8*1), K1, Z2
+	VADDPS      Z2, Z8, Z8
+	VADDPS      Z2, Z0, Z0
+	VADDPS      Z2, Z1, Z1
+	VADDPS      Z2, Z20, Z20
 
 part3_add:
 	MOVQ      48(AX), R10
@@ -893,42 +962,42 @@ part3_add:
 	ADDQ      R8, R10
 	MOVQ      56(AX), CX
 	MOVQ      24(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z0, Z0
+	VMOVUPS.Z (R10)(R9*1), K1, Z2
+	VADDPS    Z2, Z8, Z8
 	MOVQ      56(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z4, Z4
+	VMOVUPS.Z (R10)(R9*1), K1, Z2
+	VADDPS    Z2, Z0, Z0
 	MOVQ      88(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z6, Z6
+	VMOVUPS.Z (R10)(R9*1), K1, Z2
+	VADDPS    Z2, Z1, Z1
 	MOVQ      120(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z1
-	VADDPS    Z1, Z5, Z5
+	VMOVUPS.Z (R10)(R9*1), K1, Z2
+	VADDPS    Z2, Z20, Z20
 
 part3_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part3_store
-	VBROADCASTSS 72(AX), Z1
-	VBROADCASTSS 76(AX), Z2
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	VMAXPS       Z4, Z1, Z4
-	VMINPS       Z4, Z2, Z4
-	VMAXPS       Z6, Z1, Z6
-	VMINPS       Z6, Z2, Z6
-	VMAXPS       Z5, Z1, Z5
-	VMINPS       Z5, Z2, Z5
+	VBROADCASTSS 72(AX), Z2
+	VBROADCASTSS 76(AX), Z3
+	VMAXPS       Z8, Z2, Z8
+	VMINPS       Z8, Z3, Z8
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	VMAXPS       Z20, Z2, Z20
+	VMINPS       Z20, Z3, Z20
 
 part3_store:
 	LEAQ    (BX)(R8*1), R10
 	MOVQ    24(SI), R9
-	VMOVUPS Z0, K1, (R10)(R9*1)
+	VMOVUPS Z8, K1, (R10)(R9*1)
 	MOVQ    56(SI), R9
-	VMOVUPS Z4, K1, (R10)(R9*1)
+	VMOVUPS Z0, K1, (R10)(R9*1)
 	MOVQ    88(SI), R9
-	VMOVUPS Z6, K1, (R10)(R9*1)
+	VMOVUPS Z1, K1, (R10)(R9*1)
 	MOVQ    120(SI), R9
-	VMOVUPS Z5, K1, (R10)(R9*1)
+	VMOVUPS Z20, K1, (R10)(R9*1)
 
 done:
 	VZEROUPPER
@@ -952,76 +1021,76 @@ DATA float0<>+56(SB)/4, $(0.6875)
 DATA float0<>+60(SB)/4, $(0.6875)
 GLOBL float0<>(SB), RODATA|NOPTR, $64
 
-DATA float1<>+0(SB)/4, $(1.5)
-DATA float1<>+4(SB)/4, $(1.5)
-DATA float1<>+8(SB)/4, $(1.5)
-DATA float1<>+12(SB)/4, $(1.5)
-DATA float1<>+16(SB)/4, $(1.5)
-DATA float1<>+20(SB)/4, $(1.5)
-DATA float1<>+24(SB)/4, $(1.5)
-DATA float1<>+28(SB)/4, $(1.5)
-DATA float1<>+32(SB)/4, $(1.5)
-DATA float1<>+36(SB)/4, $(1.5)
-DATA float1<>+40(SB)/4, $(1.5)
-DATA float1<>+44(SB)/4, $(1.5)
-DATA float1<>+48(SB)/4, $(1.5)
-DATA float1<>+52(SB)/4, $(1.5)
-DATA float1<>+56(SB)/4, $(1.5)
-DATA float1<>+60(SB)/4, $(1.5)
+DATA float1<>+0(SB)/4, $(0.47265625)
+DATA float1<>+4(SB)/4, $(0.47265625)
+DATA float1<>+8(SB)/4, $(0.47265625)
+DATA float1<>+12(SB)/4, $(0.47265625)
+DATA float1<>+16(SB)/4, $(0.47265625)
+DATA float1<>+20(SB)/4, $(0.47265625)
+DATA float1<>+24(SB)/4, $(0.47265625)
+DATA float1<>+28(SB)/4, $(0.47265625)
+DATA float1<>+32(SB)/4, $(0.47265625)
+DATA float1<>+36(SB)/4, $(0.47265625)
+DATA float1<>+40(SB)/4, $(0.47265625)
+DATA float1<>+44(SB)/4, $(0.47265625)
+DATA float1<>+48(SB)/4, $(0.47265625)
+DATA float1<>+52(SB)/4, $(0.47265625)
+DATA float1<>+56(SB)/4, $(0.47265625)
+DATA float1<>+60(SB)/4, $(0.47265625)
 GLOBL float1<>(SB), RODATA|NOPTR, $64
 
-DATA float2<>+0(SB)/4, $(0.47265625)
-DATA float2<>+4(SB)/4, $(0.47265625)
-DATA float2<>+8(SB)/4, $(0.47265625)
-DATA float2<>+12(SB)/4, $(0.47265625)
-DATA float2<>+16(SB)/4, $(0.47265625)
-DATA float2<>+20(SB)/4, $(0.47265625)
-DATA float2<>+24(SB)/4, $(0.47265625)
-DATA float2<>+28(SB)/4, $(0.47265625)
-DATA float2<>+32(SB)/4, $(0.47265625)
-DATA float2<>+36(SB)/4, $(0.47265625)
-DATA float2<>+40(SB)/4, $(0.47265625)
-DATA float2<>+44(SB)/4, $(0.47265625)
-DATA float2<>+48(SB)/4, $(0.47265625)
-DATA float2<>+52(SB)/4, $(0.47265625)
-DATA float2<>+56(SB)/4, $(0.47265625)
-DATA float2<>+60(SB)/4, $(0.47265625)
+DATA float2<>+0(SB)/4, $(0.32495117)
+DATA float2<>+4(SB)/4, $(0.32495117)
+DATA float2<>+8(SB)/4, $(0.32495117)
+DATA float2<>+12(SB)/4, $(0.32495117)
+DATA float2<>+16(SB)/4, $(0.32495117)
+DATA float2<>+20(SB)/4, $(0.32495117)
+DATA float2<>+24(SB)/4, $(0.32495117)
+DATA float2<>+28(SB)/4, $(0.32495117)
+DATA float2<>+32(SB)/4, $(0.32495117)
+DATA float2<>+36(SB)/4, $(0.32495117)
+DATA float2<>+40(SB)/4, $(0.32495117)
+DATA float2<>+44(SB)/4, $(0.32495117)
+DATA float2<>+48(SB)/4, $(0.32495117)
+DATA float2<>+52(SB)/4, $(0.32495117)
+DATA float2<>+56(SB)/4, $(0.32495117)
+DATA float2<>+60(SB)/4, $(0.32495117)
 GLOBL float2<>(SB), RODATA|NOPTR, $64
 
-DATA float3<>+0(SB)/4, $(2.25)
-DATA float3<>+4(SB)/4, $(2.25)
-DATA float3<>+8(SB)/4, $(2.25)
-DATA float3<>+12(SB)/4, $(2.25)
-DATA float3<>+16(SB)/4, $(2.25)
-DATA float3<>+20(SB)/4, $(2.25)
-DATA float3<>+24(SB)/4, $(2.25)
-DATA float3<>+28(SB)/4, $(2.25)
-DATA float3<>+32(SB)/4, $(2.25)
-DATA float3<>+36(SB)/4, $(2.25)
-DATA float3<>+40(SB)/4, $(2.25)
-DATA float3<>+44(SB)/4, $(2.25)
-DATA float3<>+48(SB)/4, $(2.25)
-DATA float3<>+52(SB)/4, $(2.25)
-DATA float3<>+56(SB)/4, $(2.25)
-DATA float3<>+60(SB)/4, $(2.25)
+DATA float3<>+0(SB)/4, $(1.5)
+DATA float3<>+4(SB)/4, $(1.5)
+DATA float3<>+8(SB)/4, $(1.5)
+DATA float3<>+12(SB)/4, $(1.5)
+DATA float3<>+16(SB)/4, $(1.5)
+DATA float3<>+20(SB)/4, $(1.5)
+DATA float3<>+24(SB)/4, $(1.5)
+DATA float3<>+28(SB)/4, $(1.5)
+DATA float3<>+32(SB)/4, $(1.5)
+DATA float3<>+36(SB)/4, $(1.5)
+DATA float3<>+40(SB)/4, $(1.5)
+DATA float3<>+44(SB)/4, $(1.5)
+DATA float3<>+48(SB)/4, $(1.5)
+DATA float3<>+52(SB)/4, $(1.5)
+DATA float3<>+56(SB)/4, $(1.5)
+DATA float3<>+60(SB)/4, $(1.5)
 GLOBL float3<>(SB), RODATA|NOPTR, $64
 
-DATA float4<>+0(SB)/4, $(0.32495117)
-DATA float4<>+4(SB)/4, $(0.32495117)
-DATA float4<>+8(SB)/4, $(0.32495117)
-DATA float4<>+12(SB)/4, $(0.32495117)
-DATA float4<>+16(SB)/4, $(0.32495117)
-DATA float4<>+20(SB)/4, $(0.32495117)
-DATA float4<>+24(SB)/4, $(0.32495117)
-DATA float4<>+28(SB)/4, $(0.32495117)
-DATA float4<>+32(SB)/4, $(0.32495117)
-DATA float4<>+36(SB)/4, $(0.32495117)
-DATA float4<>+40(SB)/4, $(0.32495117)
-DATA float4<>+44(SB)/4, $(0.32495117)
-DATA float4<>+48(SB)/4, $(0.32495117)
-DATA float4<>+52(SB)/4, $(0.32495117)
-DATA float4<>+56(SB)/4, $(0.32495117)
-DATA float4<>+60(SB)/4, $(0.32495117)
+DATA float4<>+0(SB)/4, $(2.25)
+DATA float4<>+4(SB)/4, $(2.25)
+DATA float4<>+8(SB)/4, $(2.25)
+DATA float4<>+12(SB)/4, $(2.25)
+DATA float4<>+16(SB)/4, $(2.25)
+DATA float4<>+20(SB)/4, $(2.25)
+DATA float4<>+24(SB)/4, $(2.25)
+DATA float4<>+28(SB)/4, $(2.25)
+DATA float4<>+32(SB)/4, $(2.25)
+DATA float4<>+36(SB)/4, $(2.25)
+DATA float4<>+40(SB)/4, $(2.25)
+DATA float4<>+44(SB)/4, $(2.25)
+DATA float4<>+48(SB)/4, $(2.25)
+DATA float4<>+52(SB)/4, $(2.25)
+DATA float4<>+56(SB)/4, $(2.25)
+DATA float4<>+60(SB)/4, $(2.25)
 GLOBL float4<>(SB), RODATA|NOPTR, $64
 
 DATA float5<>+0(SB)/4, $(3.375)
@@ -1079,13 +1148,14 @@ GLOBL lane<>(SB), RODATA|NOPTR, $128
 // func f32_window_tileout2_u16_avx512(a *tileOut)
 // Requires: AVX, AVX512F
 TEXT ·f32_window_tileout2_u16_avx512(SB), $128-8
-	MOVQ a+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ 24(AX), BX
-	MOVQ 32(AX), SI
-	MOVQ 64(AX), DI
-	XORQ R8, R8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   64(AX), DI
+	IMUL3Q $0x04, DX, DI
+	XORQ   R8, R8
 
 vector:
 	MOVQ    R8, R9
@@ -1094,7 +1164,9 @@ vector:
 	ADDQ    16(AX), R9
 	CMPQ    R9, $0x10
 	JL      rest
-	LEAQ    (CX)(R8*1), R9
+	LEAQ    (CX)(R8*1), R10
+	MOVQ    R10, R9
+	ADDQ    DI, R10
 	VMOVUPS (R9), Z0
 	ADDQ    DX, R9
 	VMOVUPS (R9), Z1
@@ -1107,64 +1179,58 @@ vector:
 	VADDPS  Z4, Z0, Z0
 	VSUBPS  Z2, Z1, Z1
 	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	VMOVUPS (R9), Z0
-	ADDQ    DX, R9
-	VMOVUPS (R9), Z1
-	ADDQ    DX, R9
+	MOVQ    R10, R9
+	ADDQ    DI, R10
 	VMOVUPS (R9), Z2
 	ADDQ    DX, R9
 	VMOVUPS (R9), Z3
 	ADDQ    DX, R9
-	VADDPS  Z2, Z1, Z4
-	VADDPS  Z4, Z0, Z0
-	VSUBPS  Z2, Z1, Z1
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, 128(DI)
-	VMOVUPS Z1, 192(DI)
-	VMOVUPS (R9), Z0
+	VMOVUPS (R9), Z4
 	ADDQ    DX, R9
-	VMOVUPS (R9), Z1
+	VMOVUPS (R9), Z5
 	ADDQ    DX, R9
-	VMOVUPS (R9), Z2
+	VADDPS  Z4, Z3, Z6
+	VADDPS  Z6, Z2, Z2
+	VSUBPS  Z4, Z3, Z3
+	VSUBPS  Z5, Z3, Z3
+	MOVQ    R10, R9
+	ADDQ    DI, R10
+	VMOVUPS (R9), Z4
 	ADDQ    DX, R9
-	VMOVUPS (R9), Z3
+	VMOVUPS (R9), Z5
 	ADDQ    DX, R9
-	VADDPS  Z2, Z1, Z4
-	VADDPS  Z4, Z0, Z0
-	VSUBPS  Z2, Z1, Z1
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, 256(DI)
-	VMOVUPS Z1, 320(DI)
-	VMOVUPS (R9), Z0
+	VMOVUPS (R9), Z6
 	ADDQ    DX, R9
-	VMOVUPS (R9), Z1
+	VMOVUPS (R9), Z7
 	ADDQ    DX, R9
-	VMOVUPS (R9), Z2
+	VADDPS  Z6, Z5, Z8
+	VADDPS  Z8, Z4, Z4
+	VSUBPS  Z6, Z5, Z5
+	VSUBPS  Z7, Z5, Z5
+	MOVQ    R10, R9
+	ADDQ    DI, R10
+	VMOVUPS (R9), Z6
 	ADDQ    DX, R9
-	VMOVUPS (R9), Z3
+	VMOVUPS (R9), Z7
 	ADDQ    DX, R9
-	VADDPS  Z2, Z1, Z4
-	VADDPS  Z4, Z0, Z0
-	VSUBPS  Z2, Z1, Z1
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, 384(DI)
-	VMOVUPS Z1, 448(DI)
-	VMOVUPS (DI), Z0
-	VMOVUPS 128(DI), Z1
-	VMOVUPS 256(DI), Z2
-	VMOVUPS 384(DI), Z3
-	VADDPS  Z2, Z1, Z4
-	VADDPS  Z4, Z0, Z0
-	VSUBPS  Z2, Z1, Z1
-	VSUBPS  Z3, Z1, Z1
+	VMOVUPS (R9), Z8
+	ADDQ    DX, R9
+	VMOVUPS (R9), Z9
+	ADDQ    DX, R9
+	VADDPS  Z8, Z7, Z10
+	VADDPS  Z10, Z6, Z6
+	VSUBPS  Z8, Z7, Z7
+	VSUBPS  Z9, Z7, Z7
+	VADDPS  Z4, Z2, Z8
+	VADDPS  Z8, Z0, Z0
+	VSUBPS  Z4, Z2, Z2
+	VSUBPS  Z6, Z2, Z2
 	MOVQ    40(AX), R9
 	TESTQ   R9, R9
 	JZ      whole0_add
-	VMOVUPS (R9)(R8*1), Z2
-	VADDPS  Z2, Z0, Z0
-	VADDPS  Z2, Z1, Z1
+	VMOVUPS (R9)(R8*1), Z4
+	VADDPS  Z4, Z0, Z0
+	VADDPS  Z4, Z2, Z2
 
 whole0_add:
 	MOVQ    48(AX), R10
@@ -1173,36 +1239,32 @@ whole0_add:
 	ADDQ    R8, R10
 	MOVQ    56(AX), R11
 	MOVQ    (R11), R9
-	VMOVUPS (R10)(R9*1), Z2
-	VADDPS  Z2, Z0, Z0
+	VMOVUPS (R10)(R9*1), Z4
+	VADDPS  Z4, Z0, Z0
 	MOVQ    16(R11), R9
-	VMOVUPS (R10)(R9*1), Z2
-	VADDPS  Z2, Z1, Z1
+	VMOVUPS (R10)(R9*1), Z4
+	VADDPS  Z4, Z2, Z2
 
 whole0_clamp:
 	CMPQ         80(AX), $0x00
 	JE           whole0_store
-	VBROADCASTSS 72(AX), Z2
-	VBROADCASTSS 76(AX), Z3
-	VMAXPS       Z0, Z2, Z0
-	VMINPS       Z0, Z3, Z0
-	VMAXPS       Z1, Z2, Z1
-	VMINPS       Z1, Z3, Z1
+	VBROADCASTSS 72(AX), Z4
+	VBROADCASTSS 76(AX), Z6
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z6, Z2
 
 whole0_store:
 	LEAQ    (BX)(R8*1), R10
 	MOVQ    (SI), R9
 	VMOVUPS Z0, (R10)(R9*1)
 	MOVQ    16(SI), R9
-	VMOVUPS Z1, (R10)(R9*1)
-	VMOVUPS 64(DI), Z0
-	VMOVUPS 192(DI), Z1
-	VMOVUPS 320(DI), Z2
-	VMOVUPS 448(DI), Z3
-	VADDPS  Z2, Z1, Z4
-	VADDPS  Z4, Z0, Z0
-	VSUBPS  Z2, Z1, Z1
-	VSUBPS  Z3, Z1, Z1
+	VMOVUPS Z2, (R10)(R9*1)
+	VADDPS  Z5, Z3, Z0
+	VADDPS  Z0, Z1, Z0
+	VSUBPS  Z5, Z3, Z1
+	VSUBPS  Z7, Z1, Z1
 	MOVQ    40(AX), R9
 	TESTQ   R9, R9
 	JZ      whole1_add
@@ -1248,7 +1310,9 @@ rest:
 	VMOVD        R9, X0
 	VPBROADCASTD X0, Z0
 	VPCMPGTD     lane<>+0(SB), Z0, K1
-	LEAQ         (CX)(R8*1), R9
+	LEAQ         (CX)(R8*1), R10
+	MOVQ         R10, R9
+	ADDQ         DI, R10
 	VMOVUPS.Z    (R9), K1, Z0
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z1
@@ -1261,64 +1325,58 @@ rest:
 	VADDPS       Z4, Z0, Z0
 	VSUBPS       Z2, Z1, Z1
 	VSUBPS       Z3, Z1, Z1
-	VMOVUPS      Z0, (DI)
-	VMOVUPS      Z1, 64(DI)
-	VMOVUPS.Z    (R9), K1, Z0
-	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z1
-	ADDQ         DX, R9
+	MOVQ         R10, R9
+	ADDQ         DI, R10
 	VMOVUPS.Z    (R9), K1, Z2
 	ADDQ         DX, R9
 	VMOVUPS.Z    (R9), K1, Z3
 	ADDQ         DX, R9
-	VADDPS       Z2, Z1, Z4
-	VADDPS       Z4, Z0, Z0
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z3, Z1, Z1
-	VMOVUPS      Z0, 128(DI)
-	VMOVUPS      Z1, 192(DI)
-	VMOVUPS.Z    (R9), K1, Z0
+	VMOVUPS.Z    (R9), K1, Z4
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z1
+	VMOVUPS.Z    (R9), K1, Z5
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z2
+	VADDPS       Z4, Z3, Z6
+	VADDPS       Z6, Z2, Z2
+	VSUBPS       Z4, Z3, Z3
+	VSUBPS       Z5, Z3, Z3
+	MOVQ         R10, R9
+	ADDQ         DI, R10
+	VMOVUPS.Z    (R9), K1, Z4
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z3
+	VMOVUPS.Z    (R9), K1, Z5
 	ADDQ         DX, R9
-	VADDPS       Z2, Z1, Z4
-	VADDPS       Z4, Z0, Z0
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z3, Z1, Z1
-	VMOVUPS      Z0, 256(DI)
-	VMOVUPS      Z1, 320(DI)
-	VMOVUPS.Z    (R9), K1, Z0
+	VMOVUPS.Z    (R9), K1, Z6
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z1
+	VMOVUPS.Z    (R9), K1, Z7
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z2
+	VADDPS       Z6, Z5, Z8
+	VADDPS       Z8, Z4, Z4
+	VSUBPS       Z6, Z5, Z5
+	VSUBPS       Z7, Z5, Z5
+	MOVQ         R10, R9
+	ADDQ         DI, R10
+	VMOVUPS.Z    (R9), K1, Z6
 	ADDQ         DX, R9
-	VMOVUPS.Z    (R9), K1, Z3
+	VMOVUPS.Z    (R9), K1, Z7
 	ADDQ         DX, R9
-	VADDPS       Z2, Z1, Z4
-	VADDPS       Z4, Z0, Z0
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z3, Z1, Z1
-	VMOVUPS      Z0, 384(DI)
-	VMOVUPS      Z1, 448(DI)
-	VMOVUPS      (DI), Z0
-	VMOVUPS      128(DI), Z1
-	VMOVUPS      256(DI), Z2
-	VMOVUPS      384(DI), Z3
-	VADDPS       Z2, Z1, Z4
-	VADDPS       Z4, Z0, Z0
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z3, Z1, Z1
+	VMOVUPS.Z    (R9), K1, Z8
+	ADDQ         DX, R9
+	VMOVUPS.Z    (R9), K1, Z9
+	ADDQ         DX, R9
+	VADDPS       Z8, Z7, Z10
+	VADDPS       Z10, Z6, Z6
+	VSUBPS       Z8, Z7, Z7
+	VSUBPS       Z9, Z7, Z7
+	VADDPS       Z4, Z2, Z8
+	VADDPS       Z8, Z0, Z0
+	VSUBPS       Z4, Z2, Z2
+	VSUBPS       Z6, Z2, Z2
 	MOVQ         40(AX), R9
 	TESTQ        R9, R9
 	JZ           part0_add
-	VMOVUPS.Z    (R9)(R8*1), K1, Z2
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z2, Z1, Z1
+	VMOVUPS.Z    (R9)(R8*1), K1, Z4
+	VADDPS       Z4, Z0, Z0
+	VADDPS       Z4, Z2, Z2
 
 part0_add:
 	MOVQ      48(AX), R10
@@ -1327,36 +1385,32 @@ part0_add:
 	ADDQ      R8, R10
 	MOVQ      56(AX), CX
 	MOVQ      (CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z2
-	VADDPS    Z2, Z0, Z0
+	VMOVUPS.Z (R10)(R9*1), K1, Z4
+	VADDPS    Z4, Z0, Z0
 	MOVQ      16(CX), R9
-	VMOVUPS.Z (R10)(R9*1), K1, Z2
-	VADDPS    Z2, Z1, Z1
+	VMOVUPS.Z (R10)(R9*1), K1, Z4
+	VADDPS    Z4, Z2, Z2
 
 part0_clamp:
 	CMPQ         80(AX), $0x00
 	JE           part0_store
-	VBROADCASTSS 72(AX), Z2
-	VBROADCASTSS 76(AX), Z3
-	VMAXPS       Z0, Z2, Z0
-	VMINPS       Z0, Z3, Z0
-	VMAXPS       Z1, Z2, Z1
-	VMINPS       Z1, Z3, Z1
+	VBROADCASTSS 72(AX), Z4
+	VBROADCASTSS 76(AX), Z6
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z6, Z2
 
 part0_store:
 	LEAQ      (BX)(R8*1), R10
 	MOVQ      (SI), R9
 	VMOVUPS   Z0, K1, (R10)(R9*1)
 	MOVQ      16(SI), R9
-	VMOVUPS   Z1, K1, (R10)(R9*1)
-	VMOVUPS   64(DI), Z0
-	VMOVUPS   192(DI), Z1
-	VMOVUPS   320(DI), Z2
-	VMOVUPS   448(DI), Z3
-	VADDPS    Z2, Z1, Z4
-	VADDPS    Z4, Z0, Z0
-	VSUBPS    Z2, Z1, Z1
-	VSUBPS    Z3, Z1, Z1
+	VMOVUPS   Z2, K1, (R10)(R9*1)
+	VADDPS    Z5, Z3, Z0
+	VADDPS    Z0, Z1, Z0
+	VSUBPS    Z5, Z3, Z1
+	VSUBPS    Z7, Z1, Z1
 	MOVQ      40(AX), R9
 	TESTQ     R9, R9
 	JZ        part1_add
