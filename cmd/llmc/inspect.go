@@ -157,6 +157,10 @@ func (a *app) inspected(ctx context.Context, f *inspectFlags, l *loaded, in *ins
 func ioInfos(l []llmc.Info) []ioInfo {
 	out := []ioInfo{}
 	for _, i := range l {
+		if i.Type != "" {
+			out = append(out, ioInfo{Name: i.Name, Type: i.Type})
+			continue
+		}
 		out = append(out, ioInfo{i.Name, i.Elem.String(), append([]string{}, i.Shape...)})
 	}
 	return out
@@ -297,7 +301,11 @@ func (a *app) printInspection(in *inspection) error {
 			if i > 0 {
 				name = ""
 			}
-			row(name, "%s\t%s[%s]", oneLine(io.Name), io.Type, strings.Join(io.Shape, ", "))
+			if io.Shape == nil {
+				row(name, "%s\t%s", oneLine(io.Name), io.Type)
+			} else {
+				row(name, "%s\t%s[%s]", oneLine(io.Name), io.Type, strings.Join(io.Shape, ", "))
+			}
 		}
 	}
 	in.printDims(row)
