@@ -190,3 +190,33 @@ func ExampleIsProgram() {
 	fmt.Println(llmc.IsProgram(digits), llmc.IsProgram("model.llmc"))
 	// Output: false true
 }
+
+// Models may take and give strings.
+func ExampleStrings() {
+	model, err := llmc.Open("testdata/sms-spam-tfidf/model.onnx", llmc.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = model.Close() }()
+	out, err := model.Run(context.Background(), llmc.Tensors{"text": llmc.Strings([]string{"Winner! Call now to claim your free prize"})})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(out["label"].Str)
+	// Output: [spam]
+}
+
+// What is no tensor goes in and out as a Value.
+func ExampleModel_RunValues() {
+	model, err := llmc.Open("testdata/sms-spam-tfidf/model.onnx", llmc.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = model.Close() }()
+	out, err := model.RunValues(context.Background(), llmc.Values{"text": {Tensor: llmc.Strings([]string{"see you at home"})}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(out["label"], out["label"].Tensor.Str)
+	// Output: string[1] [ham]
+}
