@@ -14,6 +14,9 @@ import (
 	"github.com/llmc-go/llmc/ir/eval"
 	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/passes/pass"
+	"github.com/llmc-go/llmc/runtime/cpu"
+	"github.com/llmc-go/llmc/runtime/exec"
+	"github.com/llmc-go/llmc/runtime/kernels/gemm"
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
@@ -163,26 +166,27 @@ func firstOf(l []ir.Loc) ir.Loc {
 
 // weight compares the constants of the program with those of the model.
 func (v *verifier) weight() *fault {
-	var find func(k *kir.Body, b *program.Body) *fault
-	find = func(k *kir.Body, b *program.Body) *fault {
+	var find func(k *kir.Body, b, made *program.Body) *fault
+	find = func(k *kir.Body, b, made *program.Body) *fault {
 		for i, g := range k.Groups {
 			st := &b.Steps[i]
 			for j := range g.In {
-				c, n := g.In[j].Buf.Const, b.Bufs[st.In[j].Buf].Index
-				if c == nil || c.Tensor == nil || c.Tensor.Str != nil || n < 0 || int(n) >= len(v.prog.Consts) || g.In[j].Buf.Last < 0 {
+				c := g.In[j].Buf.Const
+				if c == nil || c.Tensor == nil || c.Tensor.Str != nil || g.In[j].Buf.Last < 0 || v.sameConst(c, made.Bufs[made.Steps[i].In[j].Buf].Index, b.Bufs[st.In[j].Buf].Index) {
 					continue
 				}
-				if !bytes.Equal(v.prog.Consts[n].Data, c.Tensor.Data) {
-					f := &fault{Kind: "weight", Step: i, Node: st.Node, Op: st.Op, Value: c.Name}
-					if f.Value == "" { // it was folded from others
-						f.Value = fmt.Sprintf("%v%v", c.Tensor.Elem, c.Tensor.Shape)
-					}
-					f.Text = fmt.Sprintf("weight %q, which node %q (%s) reads, is not the model's", f.Value, st.Node, st.Op)
-					return f
+				f := &fault{Kind: "weight", Step: i, Node: st.Node, Op: st.Op, Value: c.Name}
+				if f.Value == "" { // it was folded from others
+					f.Value = fmt.Sprintf("%v%v", c.Tensor.Elem, c.Tensor.Shape)
 				}
+				f.Text = fmt.Sprintf("weight %q, which node %q (%s) reads, is not the model's", f.Value, st.Node, st.Op)
+				return f
 			}
 			for j, inner := range g.Bodies {
-				if f := find(inner, &st.Bodies[j]); f != nil {
+				if j >= len(st.Bodies) || len(st.Bodies[j].Steps) != len(inner.Groups) {
+					continue // of a file; the step's results show what is wrong
+				}
+				if f := find(inner, &st.Bodies[j], &made.Steps[i].Bodies[j]); f != nil {
 					return f
 				}
 			}
@@ -190,11 +194,27 @@ func (v *verifier) weight() *fault {
 		return nil
 	}
 	for i, e := range v.kir.Entries {
-		if f := find(e.Body, &v.prog.Entries[i].Body); f != nil {
+		if f := find(e.Body, &v.prog.Entries[i].Body, &v.made.Entries[i].Body); f != nil {
 			return f
 		}
 	}
 	return nil
+}
+
+// sameConst reports whether constant n of the program that runs is c, which is constant made of the one that was compiled.
+func (v *verifier) sameConst(c *kir.Const, made, n int32) bool {
+	if n < 0 || int(n) >= len(v.prog.Consts) || made < 0 {
+		return n == made
+	}
+	got, want := &v.prog.Consts[n], &v.made.Consts[made]
+	if v.prog == v.made || want.Pack == nil {
+		return bytes.Equal(got.Data, c.Tensor.Data)
+	}
+	if got.Layout != want.Layout {
+		return false
+	}
+	packed, err := exec.PackConst(want, gemm.Pick(cpu.Host()))
+	return err == nil && bytes.Equal(got.Data, packed)
 }
 
 // blameStep says which of the model's nodes in a step is computed wrongly.

@@ -31,7 +31,8 @@ type verifier struct {
 
 	src     *driver.Source // as the passes left it
 	kir     *kir.Module
-	prog    *program.Program
+	made    *program.Program // as compiled
+	prog    *program.Program // what runs: the same, or one from a file
 	names   map[int][]string // the model's names of a value of src, by ID
 	seen    map[int]*tensor.Tensor
 	order   []int // values in the order in which they were written
@@ -119,10 +120,42 @@ func (v *verifier) compile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.prog = res.Program
+	v.made, v.prog = res.Program, res.Program
+	if v.f.prog != "" {
+		if err := v.read(v.f.prog); err != nil {
+			return err
+		}
+	}
 	if v.f.plant != nil {
 		v.f.plant(v.prog)
 	}
+	return nil
+}
+
+// read takes a program from a file. It must be what the model is compiled to, step by step.
+func (v *verifier) read(path string) error {
+	f, err := program.Open(path)
+	if err != nil {
+		return err
+	}
+	v.closers = append(v.closers, func() { _ = f.Close() })
+	other := func(what string) error {
+		return fmt.Errorf("%s is not what this version makes of %s: %s", path, v.l.path, what)
+	}
+	if len(f.Program.Entries) != len(v.made.Entries) {
+		return other("it has other entries")
+	}
+	got, want := f.Program.Entries[0].Body.Steps, v.made.Entries[0].Body.Steps
+	if len(got) != len(want) {
+		return other(fmt.Sprintf("%d steps, want %d", len(got), len(want)))
+	}
+	for i := range got {
+		if got[i].Anchor != want[i].Anchor || got[i].Node != want[i].Node || len(got[i].In) != len(want[i].In) || len(got[i].Out) != len(want[i].Out) || len(got[i].Bodies) != len(want[i].Bodies) {
+			return other(fmt.Sprintf("step %d is %v %q, want %v %q", i, got[i].Anchor, got[i].Node, want[i].Anchor, want[i].Node))
+		}
+		got[i].Is = want[i].Is
+	}
+	v.prog = f.Program
 	return nil
 }
 

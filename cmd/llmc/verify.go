@@ -24,6 +24,7 @@ type verifyFlags struct {
 	data string
 	tol  float64
 	most int
+	prog string
 
 	passes []*pass.Pass           // in place of the pipeline
 	plant  func(*program.Program) // changes every program before it runs
@@ -44,6 +45,7 @@ at fault, with exit code 1. Inputs are as for llmc run; where neither they nor s
 the model, else made up.`,
 		Example: `  llmc verify model.onnx
   llmc verify model.onnx --data test_data_set_0 -v
+  llmc verify model.onnx --program model.llmc
   llmc verify bert.onnx --dim batch=1,sequence=16 --tol 1e-4 --json`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: modelFiles,
@@ -58,6 +60,7 @@ the model, else made up.`,
 	fl.StringVar(&f.data, "data", "", "folder of input_K.pb")
 	fl.Uint64Var(&f.run.seed, "seed", 1, "of inputs that are made up")
 	fl.Float64Var(&f.tol, "tol", 0, "error that is allowed; 0 is 1e-3, or 2e-2 for f16 and bf16 and 5e-2 for quantised models")
+	fl.StringVar(&f.prog, "program", "", "run this program, which the model was compiled to, in place of a new one")
 	fl.IntVar(&f.most, "most", 20, "rows at the most, the worst; -v writes all, in the order of the steps")
 	return c
 }
@@ -106,7 +109,12 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, path string) error {
 		return usagef("--tol: want a number from 0, got %v", f.tol)
 	}
 	if llmc.IsProgram(path) {
-		return usagef("%s is a program: verify wants the model it was compiled from", path)
+		return usagef("%s is a program: verify wants the model it was compiled from, and the program after --program", path)
+	}
+	if f.prog != "" {
+		if err := readable(f.prog); err != nil {
+			return err
+		}
 	}
 	f.run.random = true
 	f.run.pic.changed = func(string) bool { return false }

@@ -193,6 +193,51 @@ func TestVerifyFindsWeight(t *testing.T) {
 	}
 }
 
+// A program in a file is compared with the model that it was made of, down to its packed weights.
+func TestVerifyProgram(t *testing.T) {
+	dir := t.TempDir()
+	prog, torn := filepath.Join(dir, "m.llmc"), filepath.Join(dir, "torn.llmc")
+	ok(t, "compile", bert, "-q", "-o", prog)
+	if out := ok(t, "verify", bert, "--program", prog, "-q"); !strings.Contains(out, " values agree") {
+		t.Errorf("got %s", out)
+	}
+	f, err := program.Open(prog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, at := "", -1
+	file, err := os.ReadFile(prog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := &f.Program.Entries[0].Body
+	for i := range body.Steps {
+		st := &body.Steps[i]
+		if st.Anchor != anchor.Contract || node != "" {
+			continue
+		}
+		if b := &body.Bufs[st.In[1].Buf]; b.Kind == program.BufConst {
+			node, at = st.Node, bytes.Index(file, f.Program.Consts[b.Index].Data)
+		}
+	}
+	if err := f.Close(); err != nil || at < 0 {
+		t.Fatalf("no weights of a product in the file: %v", err)
+	}
+	for i := range 256 {
+		file[at+4*i+3] ^= 1
+	}
+	if err := os.WriteFile(torn, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v := verifyWith(t, bert, &verifyFlags{prog: torn})
+	if v.Fault.Kind != "weight" || v.Fault.Node != node {
+		t.Errorf("got %+v, want a weight of %s", v.Fault, node)
+	}
+	if r := llmcRun("verify", mnist, "--program", prog); r.code != 1 || !strings.Contains(r.err, "is not what this version makes of") {
+		t.Errorf("of another model: exit code %d, %s", r.code, r.err)
+	}
+}
+
 func TestDiffer(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	of := func(v ...float32) *tensor.Tensor { return tensor.Of(dtype.F32, v, len(v)) }
