@@ -165,17 +165,17 @@ func floats(t *tensor.Tensor) []float64 {
 }
 
 // leaf walks from a root to a leaf.
-func (f *Forest) leaf(root int64, x func(int) float64, features int) (*Node, error) {
+func (f *Forest) leaf(root int64, x []float64) (*Node, error) {
 	i := int32(root)
 	for {
 		d := &f.Nodes[i]
 		if d.Mode == Leaf {
 			return d, nil
 		}
-		if int(d.Feature) >= features {
-			return nil, fmt.Errorf("node %d: feature %d of %d", i, d.Feature, features)
+		if int(d.Feature) >= len(x) {
+			return nil, fmt.Errorf("node %d: feature %d of %d", i, d.Feature, len(x))
 		}
-		v, s := x(int(d.Feature)), f.Splits[i]
+		v, s := x[d.Feature], f.Splits[i]
 		yes := false
 		switch d.Mode {
 		case LessEqual:
@@ -206,10 +206,10 @@ type score struct {
 }
 
 // add collects the weights of all trees for one row. how is SUM, AVERAGE, MIN or MAX.
-func (f *Forest) add(out []score, how string, x func(int) float64, features int) error {
+func (f *Forest) add(out []score, how string, x []float64) error {
 	clear(out)
 	for _, r := range f.Roots {
-		d, err := f.leaf(r, x, features)
+		d, err := f.leaf(r, x)
 		if err != nil {
 			return err
 		}
@@ -267,9 +267,12 @@ var TreeEnsemble = host.Fn{Name: "tree_ensemble", Run: func(c *host.Call) error 
 	}
 	how, aggregate := c.Attrs.Str("post_transform", "NONE"), c.Attrs.Str("aggregate", "SUM")
 	read, write := host.Reader(x), host.Writer(y)
-	scores, row := make([]score, n), make([]float64, n)
+	scores, row, buf := make([]score, n), make([]float64, n), make([]float64, features)
 	for r := range rows {
-		if err := f.add(scores, aggregate, func(i int) float64 { return read(r*features + i) }, features); err != nil {
+		for i := range buf {
+			buf[i] = read(r*features + i)
+		}
+		if err := f.add(scores, aggregate, buf); err != nil {
 			return err
 		}
 		for i, s := range scores {
@@ -309,9 +312,12 @@ var TreeClassifier = host.Fn{Name: "tree_classifier", Run: func(c *host.Call) er
 	}
 	t := newClassifier(f, n, c.Attrs)
 	read, write := host.Reader(x), host.Writer(y)
-	scores := make([]score, n)
+	scores, buf := make([]score, n), make([]float64, features)
 	for r := range rows {
-		if err := f.add(scores, "SUM", func(i int) float64 { return read(r*features + i) }, features); err != nil {
+		for i := range buf {
+			buf[i] = read(r*features + i)
+		}
+		if err := f.add(scores, "SUM", buf); err != nil {
 			return err
 		}
 		class, row := t.row(scores)
