@@ -198,7 +198,7 @@ func (l *lowerer) assignConcats(r *ir.Region) {
 // strided reports whether the node's producer can write through strides: kernel groups can, host steps and
 // control flow want contiguous storage.
 func (l *lowerer) strided(n *ir.Node) bool {
-	if len(n.Regions) == 1 && n.Regions[0].Name == groupRegion {
+	if n.Op == GroupOp {
 		return true
 	}
 	f := l.form(n)
@@ -235,9 +235,6 @@ func (l *function) form(n *ir.Node) *op.Form {
 	}
 	return f
 }
-
-// groupRegion is the name of the region of a group node.
-const groupRegion = "body"
 
 func (l *lowerer) node(n *ir.Node) error {
 	switch n.Op {

@@ -19,7 +19,7 @@ func Run(m *kir.Module) {
 func body(b *kir.Body, scope *dim.Scope) {
 	for _, buf := range b.Bufs {
 		buf.First, buf.Last = len(b.Groups)+1, -1
-		if buf.Kind == program.BufTemp && scope.Late(buf.Count()) {
+		if buf.Kind == program.BufTemp && late(scope, buf.Shape) {
 			buf.Kind = program.BufHeap
 		}
 	}
@@ -40,6 +40,16 @@ func body(b *kir.Body, scope *dim.Scope) {
 			inPlace(g, i)
 		}
 	}
+}
+
+// late reports whether any extent is known only while running, be the number of elements known or not: it may be zero.
+func late(scope *dim.Scope, shape []dim.Expr) bool {
+	for _, e := range shape {
+		if scope.Late(e) {
+			return true
+		}
+	}
+	return false
 }
 
 // inPlace lets a result of a map group take over an operand that dies there: the same positions of as many

@@ -34,7 +34,6 @@ func (s *scheduler) body(b *kir.Body) {
 	for _, g := range old {
 		switch g.Anchor {
 		case anchor.Contract:
-			s.forward(b, g)
 			s.packB(b, g)
 			s.widen(b, g, 2)
 		case anchor.Window:
@@ -136,42 +135,6 @@ func (s *scheduler) packFilter(b *kir.Body, g *kir.Group) {
 	nb := b.NewBuf(program.BufConst, dtype.F32, []dim.Expr{dim.Const(int64(p.Stored(l)))}, src.Name)
 	nb.Const = c
 	u.Buf, u.Off = nb, dim.Const(0)
-}
-
-// forward copies a factor of a product that is read backwards along an axis: kernels walk upwards.
-func (s *scheduler) forward(b *kir.Body, g *kir.Group) {
-	for i := range 2 {
-		u := &g.In[i]
-		back := false
-		for _, st := range u.Stride {
-			back = back || s.m.Dims.Prove(st, dim.Ge, dim.Const(0)) != dim.Yes
-		}
-		if !back || len(u.Via) > 0 {
-			continue
-		}
-		cp := &kir.Group{Anchor: anchor.Map, Op: "copy", Locs: g.Locs}
-		var in, out []dim.Expr
-		var shape []dim.Expr
-		next, stride := dim.Const(1), make([]dim.Expr, len(u.Stride))
-		for k := len(u.Stride) - 1; k >= 0; k-- {
-			if stride[k] = dim.Const(0); u.Stride[k].IsConst(0) {
-				continue
-			}
-			stride[k] = next
-			cp.Space = append([]kir.Axis{{Name: g.Space[k].Name, Extent: g.Space[k].Extent}}, cp.Space...)
-			in, out = append([]dim.Expr{u.Stride[k]}, in...), append([]dim.Expr{next}, out...)
-			shape = append([]dim.Expr{g.Space[k].Extent}, shape...)
-			next = dim.Mul(next, g.Space[k].Extent)
-		}
-		c := b.NewBuf(program.BufTemp, u.Buf.Elem, shape, "")
-		tb := tile.NewBuilder()
-		tb.Store(1, tb.Load(0, u.Buf.Elem))
-		cp.Prog = tb.Program()
-		cp.In = []kir.Use{{Buf: u.Buf, Off: u.Off, Stride: in}}
-		cp.Out = []kir.Use{{Buf: c, Stride: out}}
-		b.Groups = append(b.Groups, cp)
-		u.Buf, u.Off, u.Stride = c, dim.Const(0), stride
-	}
 }
 
 // widen puts a conversion before a group whose kernels take f32 only.

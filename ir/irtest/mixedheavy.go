@@ -81,6 +81,8 @@ func (x *mixer) window() error {
 		}
 		if !fixed {
 			c = 1
+		} else if c == 0 {
+			return nil
 		}
 		kernel[i], strides[i], dilations[i] = 1+int64(x.r.Intn(int(min(c, 3)))), 1+int64(x.r.Intn(2)), 1
 		if kernel[i] > 1 {

@@ -200,6 +200,14 @@ func formReduce(f *op.Form, r reduceRow) error {
 		f.Dims = []dim.Expr{count}
 		y = b.Op2(tile.Div, y, b.Cast(class, b.Dim(0)))
 	}
+	if lo, hi := t.IntRange(); t.IsInt() && t.Bits() < 64 { // of no elements: the end of t's range, not of the sum's
+		switch code {
+		case tile.RMax:
+			y = b.Op2(tile.Max, y, b.Number(class, float64(lo)))
+		case tile.RMin:
+			y = b.Op2(tile.Min, y, b.Number(class, float64(hi)))
+		}
+	}
 	b.Store(1, b.Narrow(t, y))
 	if b.Err() != nil {
 		return b.Err()
