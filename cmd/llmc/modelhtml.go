@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/llmc-go/llmc"
+	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/host/std"
+	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/runtime/exec"
 	"github.com/llmc-go/llmc/runtime/program"
 )
@@ -93,11 +95,12 @@ func (l *loaded) trial(ctx context.Context, s *exec.Session) (llmc.Tensors, erro
 			for _, st := range e.States { // the session has them
 				delete(inputs, e.Inputs[st.Input].Name)
 			}
-			in := make([]*llmc.Tensor, len(e.Inputs))
+			all := l.values(inputs)
+			in := make([]tensor.Value, len(e.Inputs))
 			for i := range e.Inputs {
-				in[i] = inputs[e.Inputs[i].Name]
+				in[i] = all[e.Inputs[i].Name]
 			}
-			if _, err = s.Run(ctx, in, nil); err == nil {
+			if _, err = s.RunValues(ctx, in); err == nil {
 				return inputs, nil
 			}
 		}
@@ -170,6 +173,9 @@ func (m *modelPicture) graph(p *program.Program, s *exec.Session) {
 }
 
 func ioType(io *program.IO) string {
+	if io.Elem == dtype.Invalid { // no tensor: its type
+		return strings.Join(io.Text, " ")
+	}
 	return fmt.Sprintf("%v[%s]", io.Elem, strings.Join(io.Text, ", "))
 }
 

@@ -82,6 +82,7 @@ func (v *verifier) run(ctx context.Context) error {
 	if err := v.own(ctx, byID); err != nil {
 		return err
 	}
+	v.out.Outputs = len(v.want)
 	return v.judge(ctx, byID)
 }
 
@@ -182,12 +183,13 @@ func (v *verifier) name(m *ir.Module) {
 // list is the inputs in the order of the entry.
 func (v *verifier) list() ([]tensor.Value, error) {
 	var l []tensor.Value
+	all := v.l.values(v.inputs)
 	for _, name := range v.src.Module.Main().Inputs {
-		t := v.inputs[name]
-		if t == nil {
+		x, ok := all[name]
+		if !ok {
 			return nil, fmt.Errorf("input %q has no value", name)
 		}
-		l = append(l, tensor.ValueOf(t))
+		l = append(l, x)
 	}
 	return l, nil
 }

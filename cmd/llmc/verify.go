@@ -102,6 +102,8 @@ type verification struct {
 	Fault *fault      `json:"fault,omitempty"`
 	Rows  []verifyRow `json:"rows"`
 	Notes []string    `json:"notes,omitempty"`
+
+	Outputs int `json:"outputs"`
 }
 
 func (a *app) verify(ctx context.Context, f *verifyFlags, path string) error {
@@ -190,7 +192,7 @@ func (a *app) printVerification(f *verifyFlags, v *verification) error {
 		}
 	}
 	if v.OK {
-		a.printf("%s: %d values agree, largest error %.1e\n", oneLine(v.Model), total, worst)
+		a.printf("%s: %d values of steps and %d outputs agree, largest error %.1e\n", oneLine(v.Model), total, v.Outputs, worst)
 		return nil
 	}
 	a.printf("%s: diverges at %s\n", oneLine(v.Model), oneLine(v.Fault.Text))

@@ -47,7 +47,7 @@ func TestVerify(t *testing.T) {
 		}
 	}
 	text := ok(t, "verify", bert, "--dim", "batch=3,sequence=5", "--seed", "7", "--input", "input_ids=[[1,2,3,4,5],[5,4,3,2,1],[9,9,9,9,9]]", "--most", "2")
-	if lines := strings.Split(strings.TrimSpace(text), "\n"); len(lines) != 4 || !strings.HasPrefix(lines[0], "step ") || !strings.Contains(lines[3], " values agree, largest error ") {
+	if lines := strings.Split(strings.TrimSpace(text), "\n"); len(lines) != 4 || !strings.HasPrefix(lines[0], "step ") || !strings.Contains(lines[3], " outputs agree, largest error ") {
 		t.Errorf("got %s", text)
 	}
 	if r := llmcRun("verify", mnist, "--tol", "1e-12"); r.code != 1 || !strings.Contains(r.out, "model.onnx: diverges at node ") {
@@ -198,7 +198,7 @@ func TestVerifyProgram(t *testing.T) {
 	dir := t.TempDir()
 	prog, torn := filepath.Join(dir, "m.llmc"), filepath.Join(dir, "torn.llmc")
 	ok(t, "compile", bert, "-q", "-o", prog)
-	if out := ok(t, "verify", bert, "--program", prog, "-q"); !strings.Contains(out, " values agree") {
+	if out := ok(t, "verify", bert, "--program", prog, "-q"); !strings.Contains(out, " outputs agree") {
 		t.Errorf("got %s", out)
 	}
 	f, err := program.Open(prog)
