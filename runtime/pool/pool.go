@@ -31,16 +31,23 @@ type Pool struct {
 	busy    atomic.Bool  // a fork is in flight; a second caller works alone
 
 	// Written by the caller before it opens a fork, read by helpers that have entered it.
-	job Job
-	n   int64
+	job    Job
+	parts  []part // one for each worker
+	shared int    // how many of them the fork uses
 
 	_     [64]byte
 	state atomic.Uint64 // fork number << 32 | helpers that may enter << 16 | helpers that are inside
 	_     [56]byte
-	next  atomic.Int64 // chunk
-	_     [56]byte
 
 	failure atomic.Pointer[failure]
+}
+
+// part is a range of chunks. Its worker takes them in order, so that neighbouring chunks, which often share memory, stay on
+// one processor from step to step; whoever has finished his own takes from the others'.
+type part struct {
+	next atomic.Int64
+	end  int64
+	_    [48]byte
 }
 
 type helper struct {
@@ -68,6 +75,7 @@ func New(workers int) *Pool {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	p := &Pool{helpers: make([]helper, min(workers-1, maxHelpers))}
+	p.parts = make([]part, len(p.helpers)+1)
 	p.exited.Add(len(p.helpers))
 	for i := range p.helpers {
 		p.helpers[i].wake = make(chan struct{}, 1)
@@ -93,8 +101,12 @@ func (p *Pool) Run(n int, job Job) {
 		}
 		return
 	}
-	p.job, p.n = job, int64(n)
-	p.next.Store(0)
+	p.job, p.shared = job, helpers+1
+	for k := range p.shared {
+		q := &p.parts[k]
+		q.next.Store(int64(n) * int64(k) / int64(p.shared))
+		q.end = int64(n) * int64(k+1) / int64(p.shared)
+	}
 	fork := p.state.Load()>>forkShift + 1
 	p.state.Store(fork<<forkShift | uint64(helpers)<<limitShift)
 	p.wake(helpers)
@@ -140,19 +152,29 @@ func (p *Pool) wake(n int) {
 
 // work takes chunks until none is left.
 func (p *Pool) work(worker int) {
-	job, n := p.job, p.n
-	for {
-		i := p.next.Add(1) - 1
-		if i >= n {
-			return
+	job := p.job
+	for k := range p.shared {
+		q := &p.parts[(worker+k)%p.shared]
+		for {
+			i := q.next.Add(1) - 1
+			if i >= q.end {
+				break
+			}
+			job.Chunk(int(i), worker)
 		}
-		job.Chunk(int(i), worker)
+	}
+}
+
+// giveUp leaves nothing to take.
+func (p *Pool) giveUp() {
+	for k := range p.shared {
+		p.parts[k].next.Store(p.parts[k].end)
 	}
 }
 
 // join closes the fork, so that a helper that comes late finds no entry, and waits for those inside.
 func (p *Pool) join() {
-	p.next.Store(p.n) // where the caller's own chunk has panicked, nobody starts another
+	p.giveUp() // where the caller's own chunk has panicked, nobody starts another
 	s := p.state.And(^uint64(limitMask))
 	for spins := 0; s&insideMask != 0; spins++ {
 		relax(spins)
@@ -191,7 +213,7 @@ func (p *Pool) chunks(worker int) {
 	defer func() {
 		if v := recover(); v != nil {
 			p.failure.CompareAndSwap(nil, &failure{v})
-			p.next.Store(p.n)
+			p.giveUp()
 		}
 	}()
 	p.work(worker)
