@@ -213,12 +213,17 @@ func (x *mixer) reduce() error {
 		return err
 	}
 	i := x.r.Intn(len(names))
-	f := fact{v.bound, v.exact && (i < 2 || isInt(v))}
+	f := fact{v.bound, v.exact && (i < 2 && x.filled(v) || isInt(v))} // of nothing: infinities, and the ends of the type's range
 	if i == 2 {
 		f.bound = v.bound * 1e4
 	}
 	_, err := x.one(names[i], attrs("axes", x.axes(v.Rank()), "keepdims", x.r.Intn(2) == 0), f, v.Value)
 	return err
+}
+
+// filled reports whether a value surely has elements.
+func (x *mixer) filled(v held) bool {
+	return x.b.M.Dims.Prove(dim.Product(v.Type.Shape), dim.Ge, dim.Const(1)) == dim.Yes
 }
 
 func (x *mixer) rows() error {

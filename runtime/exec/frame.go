@@ -167,7 +167,10 @@ func (f *frame) place() error {
 		f.arena = arena
 	}
 	for _, it := range f.placer.items {
-		f.bufs[it.id].ptr = unsafe.Add(bytesPtr(f.arena), it.off)
+		f.bufs[it.id].ptr = bytesPtr(f.arena)
+		if it.off < len(f.arena) { // else it is empty, and at the end
+			f.bufs[it.id].ptr = unsafe.Add(f.bufs[it.id].ptr, it.off)
+		}
 	}
 	for i := range f.b.Bufs {
 		if b := &f.b.Bufs[i]; b.Kind == program.BufTemp && b.Alias >= 0 && b.Last >= 0 {
@@ -435,9 +438,9 @@ func (f *frame) reserve(st *program.Step) error {
 // pointer is the address of the first element that a use sees.
 func (f *frame) pointer(u *program.Use) unsafe.Pointer {
 	b := &f.b.Bufs[u.Buf]
-	off := f.s.vals[u.Off]
-	if off == 0 || f.bufs[u.Buf].ptr == nil { // nil: the buffer is empty, and nothing reads it
+	off := int(f.s.vals[u.Off]) * b.Elem.Bits() / 8
+	if off <= 0 || off >= f.bufs[u.Buf].bytes { // outside: no element is seen, and a pointer there may be into another object
 		return f.bufs[u.Buf].ptr
 	}
-	return unsafe.Add(f.bufs[u.Buf].ptr, int(off)*b.Elem.Bits()/8)
+	return unsafe.Add(f.bufs[u.Buf].ptr, off)
 }
