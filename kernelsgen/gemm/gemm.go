@@ -80,11 +80,18 @@ var families = []family{
 // Files generates the family.
 func Files() ([]gen.File, error) {
 	var files []gen.File
-	var rows, funcs strings.Builder
+	var rows, funcs, narrow strings.Builder
 	for id, f := range families {
 		asm := gen.NewAsm(dir, "gemm_"+f.tier, record)
 		for m := 1; m <= f.rows; m++ {
 			f.kernel(asm, m)
+		}
+		half := f
+		half.vecs = 1
+		if f.cols() == 32 {
+			for m := 1; m <= f.rows; m++ {
+				half.kernel(asm, m)
+			}
 		}
 		fs, needs, err := asm.Finish()
 		if err != nil {
@@ -98,6 +105,11 @@ func Files() ([]gen.File, error) {
 			fmt.Fprintf(&funcs, "%s, ", f.name(m))
 		}
 		fmt.Fprintf(&funcs, "},\n")
+		fmt.Fprintf(&narrow, "\t{")
+		for m := 1; m <= f.rows && f.cols() == 32; m++ {
+			fmt.Fprintf(&narrow, "%s, ", half.name(m))
+		}
+		fmt.Fprintf(&narrow, "},\n")
 		fmt.Fprintf(&rows, "\t{Name: %q, Needs: %s, MR: %d, NR: %d, Layout: \"p32\", Order: \"k ascending, in blocks of kc\", id: %d},\n",
 			f.name(f.rows), gen.Needs(used), f.rows, f.cols(), id)
 	}
@@ -128,9 +140,14 @@ const packNeeds = %s
 var kernels = [len(rows)][]func(*tile){
 %s}
 
+// narrow holds functions for half a panel, where a row has them: for what is left of N, they do half the work. Each sum has the
+// order of the whole panel's.
+var narrow = [len(rows)][]func(*tile){
+%s}
+
 // packStrip transposes 8 columns into a panel.
 func packStrip(s *strip) { %s(s) }
-`, funcs.String(), transposeName))
+`, funcs.String(), narrow.String(), transposeName))
 	if err != nil {
 		return nil, err
 	}

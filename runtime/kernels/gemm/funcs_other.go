@@ -5,4 +5,6 @@ package gemm
 // kernels is empty: only the portable row runs.
 var kernels [len(rows)][]func(*tile)
 
+var narrow [len(rows)][]func(*tile)
+
 func packStrip(*strip) { panic("gemm: no assembly in this build") }

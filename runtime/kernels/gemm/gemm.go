@@ -200,6 +200,9 @@ func (r *Row) block(a *Args, m0, m, k0 int, last bool) {
 func (r *Row) column(a *Args, base, next *float32, m0, m, n0 int, first bool) {
 	t := &a.t
 	code := kernels[r.id]
+	if t.n <= Panel/2 && len(narrow[r.id]) > 0 {
+		code = narrow[r.id]
+	}
 	tiles := (m + r.MR - 1) / r.MR
 	height, more := m/tiles, m%tiles
 	parts, part := tiles*(Panel/r.NR), n0%Panel/r.NR*tiles

@@ -73,3 +73,73 @@ func f32_gemm_m13n32_avx512(a *tile)
 //
 //go:noescape
 func f32_gemm_m14n32_avx512(a *tile)
+
+// f32_gemm_m1n16_avx512 computes 1 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m1n16_avx512(a *tile)
+
+// f32_gemm_m2n16_avx512 computes 2 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m2n16_avx512(a *tile)
+
+// f32_gemm_m3n16_avx512 computes 3 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m3n16_avx512(a *tile)
+
+// f32_gemm_m4n16_avx512 computes 4 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m4n16_avx512(a *tile)
+
+// f32_gemm_m5n16_avx512 computes 5 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m5n16_avx512(a *tile)
+
+// f32_gemm_m6n16_avx512 computes 6 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m6n16_avx512(a *tile)
+
+// f32_gemm_m7n16_avx512 computes 7 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m7n16_avx512(a *tile)
+
+// f32_gemm_m8n16_avx512 computes 8 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m8n16_avx512(a *tile)
+
+// f32_gemm_m9n16_avx512 computes 9 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m9n16_avx512(a *tile)
+
+// f32_gemm_m10n16_avx512 computes 10 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m10n16_avx512(a *tile)
+
+// f32_gemm_m11n16_avx512 computes 11 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m11n16_avx512(a *tile)
+
+// f32_gemm_m12n16_avx512 computes 12 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m12n16_avx512(a *tile)
+
+// f32_gemm_m13n16_avx512 computes 13 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m13n16_avx512(a *tile)
+
+// f32_gemm_m14n16_avx512 computes 14 rows of 16 columns.
+//
+//go:noescape
+func f32_gemm_m14n16_avx512(a *tile)

@@ -10,5 +10,12 @@ var kernels = [len(rows)][]func(*tile){
 	{f32_gemm_m1n16_avx2, f32_gemm_m2n16_avx2, f32_gemm_m3n16_avx2, f32_gemm_m4n16_avx2, f32_gemm_m5n16_avx2, f32_gemm_m6n16_avx2},
 }
 
+// narrow holds functions for half a panel, where a row has them: for what is left of N, they do half the work. Each sum has the
+// order of the whole panel's.
+var narrow = [len(rows)][]func(*tile){
+	{f32_gemm_m1n16_avx512, f32_gemm_m2n16_avx512, f32_gemm_m3n16_avx512, f32_gemm_m4n16_avx512, f32_gemm_m5n16_avx512, f32_gemm_m6n16_avx512, f32_gemm_m7n16_avx512, f32_gemm_m8n16_avx512, f32_gemm_m9n16_avx512, f32_gemm_m10n16_avx512, f32_gemm_m11n16_avx512, f32_gemm_m12n16_avx512, f32_gemm_m13n16_avx512, f32_gemm_m14n16_avx512},
+	{},
+}
+
 // packStrip transposes 8 columns into a panel.
 func packStrip(s *strip) { f32_gemm_packt_u8_avx2(s) }
