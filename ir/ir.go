@@ -276,10 +276,12 @@ func (f *Func) Uses() []int {
 	return uses
 }
 
-// RemoveDead drops nodes none of whose results are used, nested regions included, and reports how many.
+// RemoveDead drops nodes none of whose results are used, nested regions included, and reports how many. A node that
+// gives an extent its value, which others mention, is used.
 func (f *Func) RemoveDead() int {
 	uses := f.Uses()
 	removed := 0
+	extents := map[string]bool{} // symbols that nodes which stay mention
 	var visit func(r *Region)
 	visit = func(r *Region) {
 		keep := make([]bool, len(r.Nodes))
@@ -288,7 +290,9 @@ func (f *Func) RemoveDead() int {
 			for _, o := range n.Out {
 				keep[i] = keep[i] || uses[o.ID] > 0
 			}
+			keep[i] = keep[i] || n.defines(extents)
 			if keep[i] {
+				n.mentions(func(s string) { extents[s] = true })
 				for _, in := range n.Regions {
 					visit(in)
 				}
@@ -308,6 +312,55 @@ func (f *Func) RemoveDead() int {
 	}
 	visit(f.Body)
 	return removed
+}
+
+// mentions calls fn with the symbols of a node's attributes and results.
+func (n *Node) mentions(fn func(string)) {
+	for i := range n.Attrs {
+		walkAll(n.Attrs[i].Dims, fn)
+	}
+	for _, v := range n.Out {
+		walkAll(v.Type.Shape, fn)
+	}
+}
+
+// defines reports whether one of the symbols gets its value from n: it stands in the type of a result, and neither in an
+// attribute nor in what is known of an operand.
+func (n *Node) defines(symbols map[string]bool) bool {
+	var own []string
+	for _, v := range n.Out {
+		walkAll(v.Type.Shape, func(s string) {
+			if symbols[s] {
+				own = append(own, s)
+			}
+		})
+	}
+	if own == nil {
+		return false
+	}
+	given := map[string]bool{}
+	see := func(s string) { given[s] = true }
+	for i := range n.Attrs {
+		walkAll(n.Attrs[i].Dims, see)
+	}
+	for _, v := range n.In {
+		if v != nil {
+			walkAll(v.Type.Shape, see)
+			walkAll(v.Elems, see)
+		}
+	}
+	for _, s := range own {
+		if !given[s] {
+			return true
+		}
+	}
+	return false
+}
+
+func walkAll(l []dim.Expr, fn func(string)) {
+	for _, e := range l {
+		e.Walk(fn)
+	}
 }
 
 // drop takes back the uses that a dead node makes.
