@@ -30,7 +30,7 @@ def v(p):
 print("\t".join([sys.version.split()[0], v("numpy"), v("onnx"), v("onnxruntime")]))`
 	out, err := exec.CommandContext(ctx, path, "-c", script).Output()
 	if err != nil {
-		return python{}, fmt.Errorf("%w: python %s does not run: %v", errSkip, path, err)
+		return python{}, fmt.Errorf("%w: python %s does not run: %w", errSkip, path, err)
 	}
 	f := strings.Split(strings.TrimRight(string(out), "\r\n"), "\t")
 	if len(f) != 4 || f[1] == "" || f[2] == "" {
