@@ -422,6 +422,9 @@ func (x *mixer) tile() error {
 	}
 	rep := make([]dim.Expr, v.Rank())
 	for i := range rep {
+		if v.Type.Shape[i].IsConst(0) {
+			return nil // other guards than those of a right program are made of an extent that is surely 0
+		}
 		rep[i] = dim.Const(1 + int64(x.r.Intn(2)))
 	}
 	_, err := x.one("tile", attrs("repeats", rep), v.fact, v.Value)
