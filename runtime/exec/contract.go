@@ -10,6 +10,12 @@ import (
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
+// Products of few rows are cut by the bytes of the second factor that a chunk reads.
+const (
+	fewRows    = 16
+	chunkBytes = 256 << 10
+)
+
 // contractStep is a matrix product: a[b, m, k] times b[b, k, n] over a list of batches. A second factor that is
 // not packed in the program is packed into scratch first; what a gemm kernel cannot do to its result is a sweep
 // afterwards.
@@ -234,6 +240,9 @@ func (c *contractStep) plan(f *frame, m, n int) error {
 	c.mChunks = (c.m + c.mc - 1) / max(c.mc, 1)
 	const chunkOps = 10e6
 	per := max(int(chunkOps/2/float64(max(c.mc*c.k, 1))), 1)
+	if c.m <= fewRows { // the stream of the second factor takes the time
+		per = min(per, max(chunkBytes/4/max(c.k, 1), 1))
+	}
 	c.nc = min((per+31)&^31, (c.n+31)&^31)
 	c.nChunks = (c.n + c.nc - 1) / max(c.nc, 1)
 	need := gemm.ScratchLen(c.mc, c.nc, c.k)

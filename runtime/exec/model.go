@@ -86,12 +86,8 @@ func Load(p *program.Program, o Options) (*Model, error) {
 			return nil, err
 		}
 	}
-	for i := range p.Consts {
-		c, err := m.loadConst(&p.Consts[i])
-		if err != nil {
-			return nil, fmt.Errorf("constant %q: %w", p.Consts[i].Name, err)
-		}
-		m.consts = append(m.consts, c)
+	if err := m.loadConsts(); err != nil {
+		return nil, err
 	}
 	m.pool = pool.New(o.Workers)
 	return m, nil
@@ -124,45 +120,95 @@ func (m *Model) checkHost(b *program.Body) error {
 	return nil
 }
 
-func (m *Model) loadConst(c *program.Const) (constant, error) {
-	if c.Elem == dtype.String {
-		n, _ := tensor.Count(c.Shape)
-		s, err := program.DecodeStrings(c.Data, n)
-		return constant{val: tensor.ValueOf(&tensor.Tensor{Elem: c.Elem, Shape: c.Shape, Str: s})}, err
+// hugePage is the size that memory for packed weights is aligned to.
+const hugePage = 2 << 20
+
+// loadConsts points at the constants, and packs those that the program left to be packed, all in one piece of
+// memory.
+func (m *Model) loadConsts() error {
+	total := 0
+	for i := range m.Program.Consts {
+		if c := &m.Program.Consts[i]; c.Pack != nil {
+			if err := checkPack(c); err != nil {
+				return fmt.Errorf("constant %q: %w", c.Name, err)
+			}
+			total += packedBytes(c)
+		}
 	}
-	if c.Pack == nil {
-		return constant{ptr: bytesPtr(c.Data), data: c.Data}, nil
+	var slab []byte
+	if total >= hugePage {
+		slab = align(tensor.Alloc(total+hugePage), hugePage)
+		hugePages(slab)
+	} else {
+		slab = align(tensor.Alloc(total+64), 64)
 	}
-	data, err := PackConst(c, m.gemm)
-	return constant{ptr: bytesPtr(data), data: data}, err
+	for i := range m.Program.Consts {
+		c := &m.Program.Consts[i]
+		v := constant{ptr: bytesPtr(c.Data), data: c.Data}
+		switch {
+		case c.Elem == dtype.String:
+			n, _ := tensor.Count(c.Shape)
+			s, err := program.DecodeStrings(c.Data, n)
+			if err != nil {
+				return fmt.Errorf("constant %q: %w", c.Name, err)
+			}
+			v = constant{val: tensor.ValueOf(&tensor.Tensor{Elem: c.Elem, Shape: c.Shape, Str: s})}
+		case c.Pack != nil:
+			n := packedBytes(c)
+			v.data, slab = slab[:4*c.Pack.Stored(c.Layout):n], slab[n:]
+			v.ptr = bytesPtr(v.data)
+			if err := packInto(v.data, c, m.gemm); err != nil {
+				return fmt.Errorf("constant %q: %w", c.Name, err)
+			}
+		}
+		m.consts = append(m.consts, v)
+	}
+	return nil
 }
+
+// packedBytes is the room of a packed constant, in whole cache lines.
+func packedBytes(c *program.Const) int { return (4*c.Pack.Stored(c.Layout) + 63) &^ 63 }
 
 // PackConst packs a constant into its layout.
 func PackConst(c *program.Const, row *gemm.Row) ([]byte, error) {
+	if err := checkPack(c); err != nil {
+		return nil, err
+	}
+	out := tensor.Alloc(4 * c.Pack.Stored(c.Layout))
+	return out, packInto(out, c, row)
+}
+
+// checkPack refuses constants that do not fit their packing.
+func checkPack(c *program.Const) error {
 	t := c.Tensor()
 	if err := t.Check(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.Pack.Check(t.Len()); err != nil {
-		return nil, err
+		return err
 	}
 	if c.Layout == layout.RowMajor || c.Layout.IsConv() != (c.Pack.Conv != nil) {
-		return nil, fmt.Errorf("layout %q has no packing", c.Layout)
+		return fmt.Errorf("layout %q has no packing", c.Layout)
 	}
-	out := tensor.New(dtype.F32, c.Pack.Stored(c.Layout))
-	p := *c.Pack
-	if p.Conv != nil {
-		return out.Data, packFilter(out.F32(), c, t)
+	if !c.Elem.IsFloat() {
+		return fmt.Errorf("element type %v is not packed", c.Elem)
 	}
+	return nil
+}
+
+// packInto packs a constant that checkPack accepts.
+func packInto(dst []byte, c *program.Const, row *gemm.Row) error {
+	t, p := c.Tensor(), *c.Pack
+	out := (&tensor.Tensor{Data: dst}).F32()
 	switch {
+	case p.Conv != nil:
+		return packFilter(out, c, t)
 	case t.Elem == dtype.F32 && p.K > 0 && p.N > 0:
-		row.PackB(out.F32(), t.F32()[p.Off:], p.K, p.N, p.RowStride, p.ColStride)
-	case t.Elem.IsFloat():
-		p.PackF32(out.F32(), func(i int) float32 { return float32(t.Float(i)) })
+		row.PackB(out, t.F32()[p.Off:], p.K, p.N, p.RowStride, p.ColStride)
 	default:
-		return nil, fmt.Errorf("element type %v is not packed", t.Elem)
+		p.PackF32(out, func(i int) float32 { return float32(t.Float(i)) })
 	}
-	return out.Data, nil
+	return nil
 }
 
 func bytesPtr(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
