@@ -94,7 +94,7 @@ func (l *lowerer) lastWindow(n *ir.Node, f *op.Form, outer func(*ir.Value) *ir.V
 		return l.last[outer(n.In[0]).ID]
 	}
 	w := l.m.ConstOf(outer(n.In[1]))
-	return w != nil && n.In[0].Type.Elem == dtype.F32 && (w.Elem == dtype.F32 || w.Elem == dtype.F16)
+	return w != nil && w.Len() > 0 && n.In[0].Type.Elem == dtype.F32 && (w.Elem == dtype.F32 || w.Elem == dtype.F16)
 }
 
 // lastStrides are the strides of a shape [n, c, h, w] in the order n, h, w, c.

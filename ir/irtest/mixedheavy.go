@@ -103,7 +103,7 @@ func (x *mixer) window() error {
 	}
 	c, _ := v.Type.Shape[1].Int()
 	group, out := int64(1), 1+int64(x.r.Intn(9))
-	if x.r.Intn(3) == 0 {
+	if x.r.Intn(3) == 0 && c > 0 {
 		group, out = c, c*int64(1+x.r.Intn(2))
 	}
 	if x.r.Intn(5) == 0 && group == 1 {
