@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -150,7 +151,7 @@ func compareTensors(got, want *tensor.Tensor, tol Tolerance) string {
 	if got.Elem != want.Elem {
 		return fmt.Sprintf("%s: got element type %v", head, onnxpb.DataTypeOf(got.Elem))
 	}
-	if !sameShape(got.Shape, want.Shape) {
+	if !slices.Equal(got.Shape, want.Shape) {
 		return fmt.Sprintf("%s: got shape %s", head, shapeText(got.Shape))
 	}
 	if tol.Compare == "shape" {
@@ -162,18 +163,6 @@ func compareTensors(got, want *tensor.Tensor, tol Tolerance) string {
 	}
 	return fmt.Sprintf("%s: %d of %d differ, worst at %s: got %s want %s", head, d.count, want.Len(), shapeText(unravel(d.worst, want.Shape)),
 		elementText(got, d.worst), elementText(want, d.worst))
-}
-
-func sameShape(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 func shapeText(shape []int) string {

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/dtype"
@@ -137,7 +138,7 @@ func (f *frame) stack(out *ir.Value, l []Value) (Value, error) {
 	}
 	for i, v := range l {
 		x := v.Tensor
-		if x == nil || x.Elem != t.Elem || !equal(x.Shape, shape[1:]) {
+		if x == nil || x.Elem != t.Elem || !slices.Equal(x.Shape, shape[1:]) {
 			return Value{}, fmt.Errorf("scan output of iteration %d: want %v%v, got %v", i, t.Elem, shape[1:], v)
 		}
 		for k := 0; k < per; k++ {
@@ -146,18 +147,6 @@ func (f *frame) stack(out *ir.Value, l []Value) (Value, error) {
 		f.release(v)
 	}
 	return Of(t), nil
-}
-
-func equal(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // copyElem copies element j of x to element i of t; both have one type.

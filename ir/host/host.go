@@ -4,6 +4,7 @@ package host
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/llmc-go/llmc/ir/attr"
 	"github.com/llmc-go/llmc/ir/dtype"
@@ -166,7 +167,7 @@ func (c *Call) Out(i int, shape ...int) (*tensor.Tensor, error) {
 		return nil, fmt.Errorf("result %d: shape %v is too large", i, shape)
 	}
 	if t := c.outs[i]; t != nil {
-		if !equalShape(t.Shape, shape) {
+		if !slices.Equal(t.Shape, shape) {
 			return nil, fmt.Errorf("result %d: want shape %v, got %v", i, t.Shape, shape)
 		}
 		return t, nil
@@ -191,18 +192,6 @@ func (c *Call) Temp(n int64) error { return c.budget.Take(n) }
 
 // Result returns result i after Run.
 func (c *Call) Result(i int) *tensor.Tensor { return c.outs[i] }
-
-func equalShape(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
 
 // Axis normalises a possibly negative axis.
 func Axis(axis int64, rank int) (int, error) {

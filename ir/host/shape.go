@@ -44,6 +44,26 @@ func BroadcastStrides(shape, out []int) []int {
 	return s
 }
 
+// Next advances a multi-index in row-major order; false after the last.
+func Next(idx, shape []int) bool {
+	for i := len(idx) - 1; i >= 0; i-- {
+		if idx[i]++; idx[i] < shape[i] {
+			return true
+		}
+		idx[i] = 0
+	}
+	return false
+}
+
+// Product is the number of elements of a shape; 1 for a scalar.
+func Product(shape []int) int {
+	p := 1
+	for _, d := range shape {
+		p *= d
+	}
+	return p
+}
+
 // Each visits the positions of a shape in row-major order, at counting them, with the offset that each list
 // of strides gives.
 func Each(shape []int, strides [][]int, f func(at int, off []int)) {

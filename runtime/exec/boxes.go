@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/tensor"
@@ -89,7 +90,7 @@ func (s *Session) keepBox(st *storage, v tensor.Value) error {
 // copyStrings copies result i to the caller's tensor.
 func (s *Session) copyStrings(i int, t *tensor.Tensor) error {
 	v := s.top.bufs[s.top.b.Results[i]].val.Tensor
-	if v == nil || !equalInts(v.Shape, t.Shape) {
+	if v == nil || !slices.Equal(v.Shape, t.Shape) {
 		return fmt.Errorf("%w: output %q: its shape is another than %v", ErrBinding, s.entry.Outputs[i].Name, t.Shape)
 	}
 	copy(t.Str, v.Str)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/llmc-go/llmc/ir/dtype"
@@ -330,7 +331,7 @@ func (l *loopStep) iterate(f *frame, ctx context.Context) error {
 }
 
 func (s *scan) add(t *tensor.Tensor, ses *Session) error {
-	if s.n > 0 && !equalInts(s.shape, t.Shape) {
+	if s.n > 0 && !slices.Equal(s.shape, t.Shape) {
 		return fmt.Errorf("scan output changes shape from %v to %v", s.shape, t.Shape)
 	}
 	if n := len(s.data) + len(t.Data); n > cap(s.data) {
@@ -347,18 +348,6 @@ func (s *scan) add(t *tensor.Tensor, ses *Session) error {
 	s.str = append(s.str, t.Str...)
 	s.n++
 	return nil
-}
-
-func equalInts(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // keep copies a value into memory of o's own; what is boxed never changes.

@@ -51,7 +51,7 @@ func (e *elementwise) each(fn func(i, at int)) error {
 		return nil
 	}
 	p, i := make([]int, len(e.idx.Shape)), 0
-	for ok := true; ok; ok = next(p, e.idx.Shape) {
+	for ok := true; ok; ok = host.Next(p, e.idx.Shape) {
 		v, err := within(e.idx.Int(i), e.x.Shape[e.axis])
 		if err != nil {
 			return err
@@ -110,10 +110,10 @@ func newTuples(x, idx *tensor.Tensor, batch int) (*tuples, error) {
 			return nil, fmt.Errorf("shapes %v and %v: extents of shared axis %d differ", x.Shape, idx.Shape, i)
 		}
 	}
-	t := &tuples{x: x, idx: idx, batch: batch, k: k, slice: product(x.Shape[batch+k:])}
-	t.count = product(idx.Shape[:len(idx.Shape)-1])
-	t.perBatch = product(idx.Shape[batch : len(idx.Shape)-1])
-	t.batchSize = product(x.Shape[batch:])
+	t := &tuples{x: x, idx: idx, batch: batch, k: k, slice: host.Product(x.Shape[batch+k:])}
+	t.count = host.Product(idx.Shape[:len(idx.Shape)-1])
+	t.perBatch = host.Product(idx.Shape[batch : len(idx.Shape)-1])
+	t.batchSize = host.Product(x.Shape[batch:])
 	return t, nil
 }
 

@@ -57,25 +57,6 @@ func operand(c *host.Call, i int) *tensor.Tensor {
 	return nil
 }
 
-// next advances a multi-index in row-major order; false after the last.
-func next(idx, shape []int) bool {
-	for i := len(idx) - 1; i >= 0; i-- {
-		if idx[i]++; idx[i] < shape[i] {
-			return true
-		}
-		idx[i] = 0
-	}
-	return false
-}
-
-func product(s []int) int {
-	p := 1
-	for _, d := range s {
-		p *= d
-	}
-	return p
-}
-
 // within is an index brought into [0, n) by adding n to negative ones.
 func within(v int64, n int) (int, error) {
 	w := v
@@ -202,7 +183,7 @@ var OneHot = host.Fn{Name: "index.one_hot", Run: func(c *host.Call) error {
 	for i := range y.Len() {
 		move(i, 0)
 	}
-	inner := product(x.Shape[axis:])
+	inner := host.Product(x.Shape[axis:])
 	for i := range x.Len() {
 		f := math.Trunc(x.Float(i))
 		if f < 0 {
@@ -231,9 +212,9 @@ var CumSum = host.Fn{Name: "index.cumsum", Run: func(c *host.Call) error {
 		return err
 	}
 	exclusive, reverse := c.Attrs.Bool("exclusive"), c.Attrs.Bool("reverse")
-	n, inner := x.Shape[axis], product(x.Shape[axis+1:])
+	n, inner := x.Shape[axis], host.Product(x.Shape[axis+1:])
 	float := x.Elem.IsFloat()
-	for o := range product(x.Shape[:axis]) {
+	for o := range host.Product(x.Shape[:axis]) {
 		for in := range inner {
 			var f float64
 			var s int64
@@ -284,7 +265,7 @@ var Compress = host.Fn{Name: "index.compress", Run: func(c *host.Call) error {
 			keep = append(keep, i)
 		}
 	}
-	inner, outer := product(shape[axis+1:]), product(shape[:axis])
+	inner, outer := host.Product(shape[axis+1:]), host.Product(shape[:axis])
 	shape[axis] = len(keep)
 	y, err := c.Out(0, shape...)
 	if err != nil {

@@ -61,7 +61,7 @@ var Pad = host.Fn{Name: "index.pad", Run: func(c *host.Call) error {
 		fill = func(to int) { set(to, 0) }
 	}
 	p, i := make([]int, r), 0
-	for ok := true; ok; ok = next(p, shape) {
+	for ok := true; ok; ok = host.Next(p, shape) {
 		at := 0
 		for a, q := range p {
 			s := from[a][q]

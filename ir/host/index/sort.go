@@ -43,8 +43,8 @@ var TopK = host.Fn{Name: "index.topk", Run: func(c *host.Call) error {
 		sign = -1
 	}
 	move := mover(y, x)
-	inner := product(x.Shape[axis+1:])
-	for o := range product(x.Shape[:axis]) {
+	inner := host.Product(x.Shape[axis+1:])
+	for o := range host.Product(x.Shape[:axis]) {
 		for in := range inner {
 			for i := range n {
 				order[i], keys[i] = i, (o*n+i)*inner+in

@@ -37,8 +37,8 @@ var TensorScatter = host.Fn{Name: "index.tensor_scatter", Run: func(c *host.Call
 		return nil
 	}
 	circular := c.Attrs.Str("mode", "linear") == "circular"
-	n, rows, inner := x.Shape[axis], u.Shape[axis], product(x.Shape[axis+1:])
-	middle := product(x.Shape[1:axis])
+	n, rows, inner := x.Shape[axis], u.Shape[axis], host.Product(x.Shape[axis+1:])
+	middle := host.Product(x.Shape[1:axis])
 	for o := range x.Shape[0] * middle {
 		at := int64(0)
 		if start != nil {

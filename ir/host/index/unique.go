@@ -24,7 +24,7 @@ var Unique = host.Fn{Name: "index.unique", Run: func(c *host.Call) error {
 		}
 		shape = append([]int{}, x.Shape...)
 	}
-	n, outer, inner := shape[axis], product(shape[:axis]), product(shape[axis+1:])
+	n, outer, inner := shape[axis], host.Product(shape[:axis]), host.Product(shape[axis+1:])
 	if err := c.Temp(32 * int64(n)); err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ var ReverseSequence = host.Fn{Name: "index.reverse_sequence", Run: func(c *host.
 			from += (int(n) - 1 - 2*t) * strides[time]
 		}
 		move(p, from)
-		if !next(pos, x.Shape) {
+		if !host.Next(pos, x.Shape) {
 			return nil
 		}
 	}
@@ -171,9 +171,9 @@ var CumProd = host.Fn{Name: "index.cumprod", Run: func(c *host.Call) error {
 		return err
 	}
 	exclusive, reverse := c.Attrs.Bool("exclusive"), c.Attrs.Bool("reverse")
-	n, inner := x.Shape[axis], product(x.Shape[axis+1:])
+	n, inner := x.Shape[axis], host.Product(x.Shape[axis+1:])
 	float := x.Elem.IsFloat()
-	for o := range product(x.Shape[:axis]) {
+	for o := range host.Product(x.Shape[:axis]) {
 		for in := range inner {
 			f, s := 1.0, int64(1)
 			for i := range n {

@@ -139,7 +139,7 @@ func (p *conv) run(c *host.Call, x, w, bias []float64, put func(i, o int, v floa
 	if bias != nil && len(bias) != p.co {
 		return fmt.Errorf("bias: want %d values, got %d", p.co, len(bias))
 	}
-	size, taps, plane := product(p.o), product(p.kernel), product(p.in)
+	size, taps, plane := host.Product(p.o), host.Product(p.kernel), host.Product(p.in)
 	if err := c.Temp(8 * int64(size)); err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (p *conv) plane(acc, x, w []float64) {
 		return
 	}
 	tap, t := make([]int, r), 0
-	for ok := true; ok; ok = next(tap, p.kernel) {
+	for ok := true; ok; ok = host.Next(tap, p.kernel) {
 		p.rows(tap, func(to, from, count int) {
 			wt, s := w[t], p.stride[r-1]
 			for q := range count {
@@ -188,7 +188,7 @@ func (p *conv) plane(acc, x, w []float64) {
 // positions to.., input positions from, from+stride...
 func (p *conv) rows(tap []int, fn func(to, from, count int)) {
 	r := len(p.in)
-	if product(p.o) == 0 {
+	if host.Product(p.o) == 0 {
 		return
 	}
 	last := r - 1
@@ -206,7 +206,7 @@ func (p *conv) rows(tap []int, fn func(to, from, count int)) {
 		return
 	}
 	idx := make([]int, last)
-	for ok := true; ok; ok = next(idx, p.o[:last]) {
+	for ok := true; ok; ok = host.Next(idx, p.o[:last]) {
 		from, to, inside := 0, 0, true
 		for i, q := range idx {
 			v := q*p.stride[i] + tap[i]*p.dilation[i] - p.begin[i]
@@ -280,7 +280,7 @@ func (p *conv) transposed(c *host.Call, y *tensor.Tensor, bias []float64) error 
 	if err != nil {
 		return err
 	}
-	size, taps, plane := product(p.o), product(p.kernel), product(p.in)
+	size, taps, plane := host.Product(p.o), host.Product(p.kernel), host.Product(p.in)
 	if err := c.Temp(8 * int64(plane)); err != nil {
 		return err
 	}
@@ -293,7 +293,7 @@ func (p *conv) transposed(c *host.Call, y *tensor.Tensor, bias []float64) error 
 				o := i/cig*cog + k
 				dy, wt := x[(n*p.co+o)*size:], w[(o*cig+i%cig)*taps:]
 				tap, t := make([]int, len(p.in)), 0
-				for ok := true; ok; ok = next(tap, p.kernel) {
+				for ok := true; ok; ok = host.Next(tap, p.kernel) {
 					p.rows(tap, func(to, from, count int) {
 						for q := range count {
 							acc[from+q*p.stride[last]] += wt[t] * dy[to+q]

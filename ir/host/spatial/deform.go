@@ -131,7 +131,7 @@ func (d *deform) sample(base int, y, x float64) float64 {
 	return sum
 }
 
-// Col2Im adds columns x [n, c*product(block), l] into pictures [n, c, image...], each at the place of its block: the inverse of
+// Col2Im adds columns x [n, c*host.Product(block), l] into pictures [n, c, image...], each at the place of its block: the inverse of
 // reading blocks by a sliding window. Attributes image and block, or operands 1 and 2; attributes strides, dilations, pads.
 var Col2Im = host.Fn{Name: "spatial.col2im", Run: func(c *host.Call) error {
 	x := c.In[0]

@@ -76,7 +76,7 @@ type view struct {
 // each calls fn with the flat position of every element of the window that lies inside the input, in order.
 func (v *view) each(fn func(at int)) {
 	clear(v.tap)
-	for ok := true; ok; ok = next(v.tap, v.kernel) {
+	for ok := true; ok; ok = host.Next(v.tap, v.kernel) {
 		at, inside := 0, true
 		for i, t := range v.tap {
 			q := v.start[i] + t*v.dilation[i]
@@ -134,14 +134,14 @@ func pool(c *host.Call, fn func(*view) (float64, int)) error {
 	}
 	columns := c.Attrs.Int("storage_order", 0) == 1
 	v := &view{window: w, x: x, in: in, start: make([]int, len(in)), tap: make([]int, len(in))}
-	plane, size := product(in), product(o)
+	plane, size := host.Product(in), host.Product(o)
 	if size == 0 {
 		return nil
 	}
 	for ch := range x.Shape[0] * x.Shape[1] {
 		v.base = ch * plane
 		idx, k := make([]int, len(in)), ch*size
-		for ok := true; ok; ok = next(idx, o) {
+		for ok := true; ok; ok = host.Next(idx, o) {
 			for i := range idx {
 				v.start[i] = idx[i]*w.stride[i] - w.begin[i]
 			}
@@ -165,7 +165,7 @@ func pool(c *host.Call, fn func(*view) (float64, int)) error {
 
 // columnMajor turns a row-major position into a column-major one.
 func columnMajor(at int, shape []int) int {
-	out, scale := 0, product(shape)
+	out, scale := 0, host.Product(shape)
 	for i := len(shape) - 1; i >= 0; i-- {
 		scale /= shape[i]
 		out += at % shape[i] * scale
@@ -212,7 +212,7 @@ var MaxUnpool = host.Fn{Name: "spatial.max_unpool", Run: func(c *host.Call) erro
 	from, to := strides(small), strides(shape)
 	for i := range x.Len() {
 		p, q := int(at.Int(i)), 0
-		if p < 0 || p >= product(small) {
+		if p < 0 || p >= host.Product(small) {
 			return fmt.Errorf("index %d outside a tensor of shape %v", p, small)
 		}
 		for a := range small {

@@ -265,7 +265,7 @@ func (r *resize) nearest(x, y *tensor.Tensor) {
 	idx := make([]int, len(y.Shape))
 	w := x.Elem.Bits() / 8
 	i := 0
-	for ok := true; ok; ok = next(idx, y.Shape) {
+	for ok := true; ok; ok = host.Next(idx, y.Shape) {
 		at, outside := 0, false
 		for a, q := range idx {
 			if from[a] == nil {
@@ -299,7 +299,7 @@ func (r *resize) linear(c *host.Call, x, y *tensor.Tensor) error {
 		if p.taps == nil {
 			continue
 		}
-		outer, inner := product(shape[:p.axis]), product(shape[p.axis+1:])
+		outer, inner := host.Product(shape[:p.axis]), host.Product(shape[p.axis+1:])
 		if err := c.Temp(8 * int64(outer*inner*p.out)); err != nil {
 			return err
 		}
@@ -321,7 +321,7 @@ func (r *resize) linear(c *host.Call, x, y *tensor.Tensor) error {
 		out[r.axes[i].axis] = r.axes[i].outside
 	}
 	idx, i := make([]int, len(y.Shape)), 0
-	for ok := true; ok; ok = next(idx, y.Shape) {
+	for ok := true; ok; ok = host.Next(idx, y.Shape) {
 		f := v[i]
 		for a, q := range idx {
 			if out[a] != nil && out[a][q] {

@@ -79,25 +79,6 @@ func (w *window) outs(in []int) ([]int, error) {
 	return o, nil
 }
 
-func product(s []int) int {
-	p := 1
-	for _, d := range s {
-		p *= d
-	}
-	return p
-}
-
-// next advances a multi-index in row-major order; false after the last.
-func next(idx, shape []int) bool {
-	for i := len(idx) - 1; i >= 0; i-- {
-		if idx[i]++; idx[i] < shape[i] {
-			return true
-		}
-		idx[i] = 0
-	}
-	return false
-}
-
 // strides of a row-major shape.
 func strides(s []int) []int {
 	out := make([]int, len(s))
