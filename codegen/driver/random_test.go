@@ -189,14 +189,14 @@ func randomInputs(m *ir.Module, seed int64, syms map[string]int64) ([]*tensor.Te
 	return in, err
 }
 
-// randomCase is a graph in text form and the passes to leave out, by a seed.
-func randomCase(seed int64) (text string, skip []string, err error) {
+// randomCase is a graph in text form and the passes to leave out, by a seed. Its loops run at least trips times.
+func randomCase(seed int64, trips int) (text string, skip []string, err error) {
 	r := rand.New(rand.NewSource(seed))
 	table, err := ops.Table()
 	if err != nil {
 		return "", nil, err
 	}
-	m, err := irtest.Mixed(r, eval.New(table), irtest.MixedOptions{Nodes: 4 + r.Intn(24), Symbols: r.Intn(3), Depth: r.Intn(3)})
+	m, err := irtest.Mixed(r, eval.New(table), irtest.MixedOptions{Nodes: 4 + r.Intn(24), Symbols: r.Intn(3), Depth: r.Intn(3), Trips: trips})
 	if err != nil {
 		return "", nil, err
 	}
@@ -208,10 +208,22 @@ func randomCase(seed int64) (text string, skip []string, err error) {
 	return m.String(), skip, nil
 }
 
+// A check says how a graph in text form, compiled without some passes, fails; nil where it does not.
+type check func(text string, skip []string, n *fate) *failure
+
+// A campaign tries random graphs, whose loops run at least trips times, and writes those that fail to testdata/random.
+type campaign struct {
+	test   check
+	trips  int
+	prefix string // of the files
+}
+
+var evaluated = campaign{test: differential, prefix: "seed"}
+
 // shrink makes a failing case small: fewer passes left out, then a smaller graph.
-func shrink(text string, skip []string, kind string) (string, []string) {
+func shrink(test check, text string, skip []string, kind string) (string, []string) {
 	fails := func(text string, skip []string) bool {
-		f := differential(text, skip, &fate{})
+		f := test(text, skip, &fate{})
 		return f != nil && f.kind == kind
 	}
 	for i := len(skip) - 1; i >= 0; i-- {
@@ -230,22 +242,22 @@ func shrink(text string, skip []string, kind string) (string, []string) {
 // skipMark begins the comment of a case that lists the passes to leave out.
 const skipMark = "// skip:"
 
-// try runs one seed; a failure is shrunk and written to testdata/random, to be committed with its correction.
-func try(t *testing.T, seed int64, n *fate) {
+// try runs one seed; a failure is shrunk and written to a file, to be committed with its correction.
+func (c campaign) try(t *testing.T, seed int64, n *fate) {
 	t.Helper()
-	text, skip, err := randomCase(seed)
+	text, skip, err := randomCase(seed, c.trips)
 	if err != nil {
 		t.Fatalf("seed %d: %v", seed, err)
 	}
-	f := differential(text, skip, n)
+	f := c.test(text, skip, n)
 	if f == nil {
 		return
 	}
-	small, less := shrink(text, skip, f.kind)
-	if g := differential(small, less, &fate{}); g != nil {
+	small, less := shrink(c.test, text, skip, f.kind)
+	if g := c.test(small, less, &fate{}); g != nil {
 		f = g
 	}
-	file := filepath.Join("testdata", "random", fmt.Sprintf("seed%d.ir", seed))
+	file := filepath.Join("testdata", "random", fmt.Sprintf("%s%d.ir", c.prefix, seed))
 	why := strings.ReplaceAll(strings.SplitN(f.Error(), "\n", 2)[0], "\n", " ")
 	body := fmt.Sprintf("// %s\n%s %s\n%s", why, skipMark, strings.Join(less, " "), small)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err == nil {
@@ -257,9 +269,24 @@ func try(t *testing.T, seed int64, n *fate) {
 	t.Errorf("seed %d, written to %s: %v\n%s", seed, file, f, body)
 }
 
+// seedFile is where a failure of the differential test goes.
+func seedFile(seed int64) string {
+	return filepath.Join("testdata", "random", fmt.Sprintf("seed%d.ir", seed))
+}
+
 // Random graphs, compiled without random passes, compute what the evaluator does. LLMC_RANDOM=60s takes longer, with
 // new seeds, or from LLMC_RANDOM_SEED on.
 func TestRandomGraphs(t *testing.T) {
+	n := evaluated.run(t)
+	t.Logf("%d graphs ran, %d have no inputs for which they evaluate, %d are unsupported", n.ran, n.invalid, n.unsupported)
+	if n.ran < 2*(n.invalid+n.unsupported) {
+		t.Errorf("too few random graphs run: %+v", n)
+	}
+}
+
+// run tries seeds for the time that LLMC_RANDOM says, 60 of them or 3 seconds where it says nothing.
+func (c campaign) run(t *testing.T) fate {
+	t.Helper()
 	limit, seed, last := 3*time.Second, int64(1), int64(60)
 	if s := os.Getenv("LLMC_RANDOM"); s != "" {
 		d, err := time.ParseDuration(s)
@@ -275,18 +302,15 @@ func TestRandomGraphs(t *testing.T) {
 	}
 	var n fate
 	for end := time.Now().Add(limit); time.Now().Before(end) && seed <= last; seed++ {
-		try(t, seed, &n)
+		c.try(t, seed, &n)
 	}
-	t.Logf("%d graphs ran, %d have no inputs for which they evaluate, %d are unsupported", n.ran, n.invalid, n.unsupported)
-	if n.ran < 2*(n.invalid+n.unsupported) {
-		t.Errorf("too few random graphs run: %+v", n)
-	}
+	return n
 }
 
 // FuzzRandomGraphs is the same for a fuzzer.
 func FuzzRandomGraphs(f *testing.F) {
 	f.Add(int64(1))
-	f.Fuzz(func(t *testing.T, seed int64) { try(t, seed, &fate{}) })
+	f.Fuzz(func(t *testing.T, seed int64) { evaluated.try(t, seed, &fate{}) })
 }
 
 // Every graph that failed once is right now.

@@ -15,6 +15,7 @@ type MixedOptions struct {
 	Nodes   int // how many nodes are tried; 0 is 16
 	Symbols int // 0 to 2 symbolic extents, N and S
 	Depth   int // how deep if and loop nest
+	Trips   int // least number of iterations of a loop
 }
 
 // Mixed makes a random valid module of one function over many operators and element types: broadcasting, movement,
@@ -28,7 +29,7 @@ func Mixed(r *rand.Rand, sem ir.Semantics, opts MixedOptions) (*ir.Module, error
 	}
 	m := ir.NewModule("random")
 	f := m.NewFunc("main")
-	x := &mixer{r: r, f: f, b: ir.NewBuilder(m, f, f.Body, sem), depth: opts.Depth}
+	x := &mixer{r: r, f: f, b: ir.NewBuilder(m, f, f.Body, sem), depth: opts.Depth, trips: opts.Trips}
 	ext := []dim.Expr{dim.Const(1), dim.Const(2), dim.Const(3), dim.Const(4), dim.Const(6), dim.Const(int64(5 + r.Intn(30)))}
 	for i, name := range []string{"N", "S"}[:min(opts.Symbols, 2)] {
 		m.Dims.Declare(name, dim.Info{Lo: int64(r.Intn(2)), Hi: 1 << 20})
@@ -83,6 +84,7 @@ type mixer struct {
 	b     *ir.Builder
 	vals  []held
 	depth int
+	trips int
 	count int
 }
 

@@ -234,7 +234,7 @@ func (x *mixer) inside(name string, params []held, build func(in *mixer, p []hel
 		types[i] = p.Type
 	}
 	return x.b.Region(name, types, names, func(b *ir.Builder, p []*ir.Value) ([]*ir.Value, error) {
-		in := &mixer{r: x.r, f: x.f, b: b, depth: x.depth - 1}
+		in := &mixer{r: x.r, f: x.f, b: b, depth: x.depth - 1, trips: x.trips}
 		l := make([]held, len(p))
 		for i, v := range p {
 			l[i] = in.add(v, params[i].fact)
@@ -380,7 +380,7 @@ func (x *mixer) loop() error {
 	if err != nil {
 		return err
 	}
-	in := []*ir.Value{x.b.Scalar(dtype.I64, float64(x.r.Intn(4))), x.b.Scalar(dtype.Bool, 1)}
+	in := []*ir.Value{x.b.Scalar(dtype.I64, float64(x.trips+x.r.Intn(4-x.trips))), x.b.Scalar(dtype.Bool, 1)}
 	for _, c := range caps {
 		in = append(in, c.Value)
 	}
