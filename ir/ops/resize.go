@@ -45,7 +45,7 @@ var Resize = op.Def{
 var resizeWords = map[string][]string{
 	"mode":                           {"nearest", "linear", "cubic"},
 	"coordinate_transformation_mode": {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize"},
-	"nearest_mode":                   {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"},
+	"nearest_mode":                   {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "shrink_ceil"},
 	"keep_aspect_ratio_policy":       {"stretch", "not_larger", "not_smaller"},
 }
 
@@ -181,9 +181,10 @@ func importResize(c *op.Import) ([]*ir.Value, error) {
 	return []*ir.Value{c.CallWith("resize", l, in...)}, c.Err()
 }
 
-// importAsymmetric is Resize 10 and Upsample: scales only, positions divided and rounded down.
+// importAsymmetric is Resize 10 and Upsample: scales only, positions divided and rounded down, or up along an axis that shrinks: the
+// standard's case test_resize_downsample_nearest of that version says so.
 func importAsymmetric(c *op.Import, scales *ir.Value) ([]*ir.Value, error) {
-	l := named("mode", modelStr(c, "mode", "nearest"), "coordinate_transformation_mode", "asymmetric", "nearest_mode", "floor")
+	l := named("mode", modelStr(c, "mode", "nearest"), "coordinate_transformation_mode", "asymmetric", "nearest_mode", "shrink_ceil")
 	if l[0].S == "bilinear" { // Upsample 1
 		l[0].S = "linear"
 	}
@@ -223,7 +224,7 @@ func upscale(c *op.Import, l attr.List, in []*ir.Value) *ir.Value {
 			return nil
 		}
 	case "asymmetric":
-		if l.Str("nearest_mode", "round_prefer_floor") != "floor" {
+		if m := l.Str("nearest_mode", "round_prefer_floor"); m != "floor" && m != "shrink_ceil" {
 			return nil
 		}
 	default:

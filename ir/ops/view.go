@@ -66,6 +66,49 @@ func lateShape(c *op.Infer, out, rank int, hi dim.Expr) []dim.Expr {
 	return s
 }
 
+// listedShape is a shape that operand i lists, of which extents that are data have limit hi.
+func listedShape(c *op.Infer, out, i int, hi dim.Expr) ([]dim.Expr, error) {
+	n, err := length(c.Node, i)
+	if err != nil {
+		return nil, err
+	}
+	known := parts(c.N.In[i], n, 16)
+	s := make([]dim.Expr, n)
+	for k := range s {
+		if v, ok := known[k].Int(); ok && v > 0 {
+			s[k] = known[k]
+		} else {
+			s[k] = c.Late(out, k, hi)
+		}
+	}
+	return s, nil
+}
+
+// parts are the n elements of a list of which some are numbers, because it was joined of such; 0 stands for any that is not known.
+func parts(v *ir.Value, n, depth int) []dim.Expr {
+	out := make([]dim.Expr, n)
+	switch {
+	case len(v.Elems) == n:
+		copy(out, v.Elems)
+	case v.Def == nil || depth == 0:
+	case v.Def.Op == "concat":
+		at := 0
+		for _, x := range v.Def.In {
+			k, ok := dim.Product(x.Type.Shape).Int()
+			if !ok || at+int(k) > n {
+				return make([]dim.Expr, n)
+			}
+			copy(out[at:], parts(x, int(k), depth-1))
+			at += int(k)
+		}
+	case v.Def.Op == "cast" || v.Def.Op == "reshape":
+		if k, ok := dim.Product(v.Def.In[0].Type.Shape).Int(); ok && int(k) == n {
+			return parts(v.Def.In[0], n, depth-1)
+		}
+	}
+	return out
+}
+
 // viewable refuses element types that views cannot step through.
 func viewable(f *op.Form, steps bool) error {
 	switch t := f.Elem(0); {
@@ -88,16 +131,15 @@ func reshapeDef() *op.Def {
 				return err
 			}
 			if !ok {
-				n, err := length(c.Node, 1)
-				if err != nil {
-					return err
-				}
 				hi := dim.Product(c.Shape(0))
 				if c.Scope().Prove(hi, dim.Gt, dim.Expr{}) != dim.Yes {
 					hi = unbounded // an empty tensor fits any extents beside a 0
 				}
-				c.Set(0, c.Elem(0), lateShape(c, 0, n, hi))
-				return nil
+				shape, err := listedShape(c, 0, 1, hi)
+				if err == nil {
+					c.Set(0, c.Elem(0), shape)
+				}
+				return err
 			}
 			shape := c.Dims("shape")
 			c.Set(0, c.Elem(0), shape)
@@ -268,11 +310,7 @@ func expandDef() *op.Def {
 				return err
 			}
 			if !ok {
-				n, err := length(c.Node, 1)
-				if err == nil {
-					c.Set(0, c.Elem(0), lateShape(c, 0, max(n, c.Rank(0)), unbounded))
-				}
-				return err
+				return expanded(c)
 			}
 			shape, err := c.Broadcast(c.Shape(0), c.Dims("shape"))
 			if err != nil {
@@ -297,6 +335,36 @@ func expandDef() *op.Def {
 			c.With(shape(dim.Const(0), dim.Const(2))).Shapes("[2]").Elem(dtype.I64).With(shape(dim.Const(2), dim.Const(2))).Shapes("[2, 1]")
 		},
 	}
+}
+
+// expanded is the type of a broadcast against extents that are data: an extent is known where the list has a number there that is
+// not 1, or where it is 1 in x.
+func expanded(c *op.Infer) error {
+	n, err := length(c.Node, 1)
+	if err != nil {
+		return err
+	}
+	known, rank := parts(c.N.In[1], n, 16), max(n, c.Rank(0))
+	shape := make([]dim.Expr, rank)
+	for i := range shape {
+		want, x := dim.Const(1), dim.Const(1)
+		if k := i - (rank - n); k >= 0 {
+			want = known[k]
+		}
+		if k := i - (rank - c.Rank(0)); k >= 0 {
+			x = c.Shape(0)[k]
+		}
+		switch v, ok := want.Int(); {
+		case ok && v == 1:
+			shape[i] = x
+		case ok && v > 1:
+			shape[i] = want
+		default:
+			shape[i] = c.Late(0, i, unbounded)
+		}
+	}
+	c.Set(0, c.Elem(0), shape)
+	return nil
 }
 
 func splitDef() *op.Def {

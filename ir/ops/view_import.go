@@ -189,8 +189,8 @@ func importSqueeze(c *op.Import) ([]*ir.Value, error) {
 		for i, e := range x.Type.Shape {
 			if e.IsConst(1) {
 				axes = append(axes, int64(i))
-			} else if _, ok := e.Int(); !ok && c.Builder.M.Dims.Prove(e, dim.Ne, dim.Const(1)) != dim.Yes {
-				return nil, fmt.Errorf("%w: squeeze without axes of %v, whose extents may be 1", ir.ErrUnsupported, x.Type)
+			} else if err := keptBySqueeze(c, e); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -210,6 +210,24 @@ func importSqueeze(c *op.Import) ([]*ir.Value, error) {
 		shape = append(shape, e)
 	}
 	return []*ir.Value{c.Reshape(x, shape)}, c.Err()
+}
+
+// keptBySqueeze demands that an extent is not 1, as ranks are fixed: a squeeze without axes would take it away. The guard
+// says so in equalities: 1 = min(|e-1|, 1).
+func keptBySqueeze(c *op.Import, e dim.Expr) error {
+	one := dim.Const(1)
+	if _, ok := e.Int(); ok || c.Builder.M.Dims.Prove(e, dim.Ne, one) == dim.Yes {
+		return nil
+	}
+	apart := dim.Min(dim.Max(dim.Sub(e, one), dim.Sub(one, e)), one)
+	why := fmt.Sprintf("squeeze without axes keeps extent %v, which must not be 1", e)
+	if l := c.Builder.Locs; len(l) > 0 {
+		why = l[0].String() + ": " + why
+	}
+	if !c.Builder.M.Dims.Guard(apart, one, false, why) {
+		return fmt.Errorf("squeeze without axes: extent %v is 1", e)
+	}
+	return nil
 }
 
 func importUnsqueeze(c *op.Import) ([]*ir.Value, error) {

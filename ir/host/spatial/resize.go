@@ -140,9 +140,9 @@ func (r *resize) keepAspect(policy string) {
 func AspectExtent(in int, scale float64) int { return int(math.Floor(scale*float64(in) + 0.5)) }
 
 // source is the input position that a result position means; ok is false where it lies outside the region that counts.
-func (r *resize) source(p *resampled, q int) (v float64, ok bool) {
-	in, length := float64(p.in), p.scale*float64(p.in)
-	f := float64(q)
+func source[F float32 | float64](r *resize, p *resampled, q int) (v F, ok bool) {
+	f, in, scale := F(q), F(p.in), F(p.scale)
+	length, lo, hi := scale*in, F(p.lo), F(p.hi)
 	switch r.transform {
 	case "align_corners":
 		if length == 1 {
@@ -150,23 +150,23 @@ func (r *resize) source(p *resampled, q int) (v float64, ok bool) {
 		}
 		return f * (in - 1) / (length - 1), true
 	case "asymmetric":
-		return f / p.scale, true
+		return f / scale, true
 	case "tf_crop_and_resize":
 		if length == 1 {
-			v = (p.hi - p.lo) * (in - 1) / 2
+			v = (hi - lo) * (in - 1) / 2
 		} else {
-			v = f * (p.hi - p.lo) * (in - 1) / (length - 1)
+			v = f * (hi - lo) * (in - 1) / (length - 1)
 		}
-		v += p.lo * (in - 1)
+		v += lo * (in - 1)
 		return v, v >= 0 && v <= in-1
 	case "pytorch_half_pixel":
-		if length == 1 {
-			return -0.5, true
+		if p.out == 1 {
+			return 0, true
 		}
 	case "half_pixel_symmetric":
-		return in/2*(1-float64(p.out)/length) + (f+0.5)/p.scale - 0.5, true
+		return in/2*(1-F(p.out)/length) + (f+0.5)/scale - 0.5, true
 	}
-	return (f+0.5)/p.scale - 0.5, true
+	return (f+0.5)/scale - 0.5, true
 }
 
 // fill finds in positions and weights. An axis that stays as it is has none.
@@ -179,7 +179,12 @@ func (r *resize) fill(p *resampled) error {
 	}
 	p.taps, p.outside = make([][]tap, p.out), make([]bool, p.out)
 	for q := range p.taps {
-		v, ok := r.source(p, q)
+		v, ok := source[float64](r, p, q)
+		if r.mode == "nearest" { // in the precision of the scales: 7/0.7 is 10 then, and no less
+			var w float32
+			w, ok = source[float32](r, p, q)
+			v = float64(w)
+		}
 		p.outside[q] = !ok
 		if !ok || math.IsNaN(v) {
 			p.taps[q] = []tap{{0, 0}}
@@ -203,6 +208,8 @@ func (r *resize) around(p *resampled, v float64) []tap {
 		case "floor":
 		case "ceil":
 			up = d > 0
+		case "shrink_ceil":
+			up = d > 0 && p.scale < 1
 		default:
 			up = d > 0.5
 		}

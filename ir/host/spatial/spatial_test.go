@@ -55,6 +55,11 @@ func TestFunctions(t *testing.T) {
 			[]float64{0}},
 		{"mean inside", AveragePool, []*tensor.Tensor{grid}, attr.List{ints("kernel", 3, 3), ints("strides", 4, 4), ints("pads", 1, 1, 1, 1)}, []int{1, 1, 2, 2}, []float64{3, 6, 18, 21}},
 		{"mean of all", AveragePool, []*tensor.Tensor{ones(1, 1, 4)}, attr.List{ints("kernel", 4), ints("strides", 4), ints("pads", 2, 2), {Name: "count_include_pad", Value: attr.OfBool(true)}}, []int{1, 1, 2}, []float64{0.5, 0.5}},
+		{"nearest that shrinks rounds up", Resize, []*tensor.Tensor{iota32(4), nil, tensor.Of(dtype.F32, []float32{0.6}, 1)}, attr.List{
+			{Name: "coordinate_transformation_mode", Value: attr.OfStr("asymmetric")}, {Name: "nearest_mode", Value: attr.OfStr("shrink_ceil")}}, []int{2}, []float64{0, 2}},
+		{"nearest in the precision of the scale", Resize, []*tensor.Tensor{iota32(20), nil, tensor.Of(dtype.F32, []float32{0.7}, 1)}, attr.List{
+			{Name: "coordinate_transformation_mode", Value: attr.OfStr("asymmetric")}, {Name: "nearest_mode", Value: attr.OfStr("ceil")}}, []int{13},
+			[]float64{0, 2, 3, 5, 6, 8, 9, 10, 12, 13, 15, 16, 18}},
 		{"norm", LpPool, []*tensor.Tensor{tensor.Of(dtype.F32, []float32{3, -4}, 1, 1, 2)}, attr.List{ints("kernel", 2)}, []int{1, 1, 1}, []float64{5}},
 	} {
 		call := host.NewCall(c.in, c.attrs, []*tensor.Tensor{nil}, []dtype.Type{dtype.F32}, nil)
