@@ -45,8 +45,8 @@ func TestMixed(t *testing.T) {
 		}
 		m.Main().Body.Walk(func(n *ir.Node) { uses[n.Op]++ })
 	}
-	for _, op := range []string{"add", "argmax", "attention", "average_pool", "cast", "clip", "concat", "conv", "cumsum", "div", "expand", "gather", "gather_elements", "if", "layer_norm",
-		"less", "log_softmax", "loop", "matmul", "max_pool", "mod", "nonzero", "pad", "reduce_mean", "reduce_prod", "reduce_sum", "reshape", "rms_norm", "slice", "softmax", "split", "tile", "topk", "transpose", "where", "xor"} {
+	for _, op := range []string{"add", "argmax", "attention", "average_pool", "batch_norm", "cast", "clip", "concat", "conv", "conv_transpose", "cumsum", "dequantize_linear", "div", "expand", "gather", "gather_elements", "gru", "if", "instance_norm", "layer_norm",
+		"less", "log_softmax", "loop", "lstm", "matmul", "max_pool", "mod", "nonzero", "one_hot", "pad", "pow", "reduce_mean", "reduce_prod", "reduce_sum", "reshape", "resize", "rms_norm", "rnn", "scatter_elements", "slice", "softmax", "split", "tile", "topk", "transpose", "trilu", "where", "xor"} {
 		if uses[op] == 0 {
 			t.Errorf("no module has %s", op)
 		}

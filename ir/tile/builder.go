@@ -113,7 +113,7 @@ func (b *Builder) Narrow(t dtype.Type, a Reg) Reg {
 }
 
 // Inline appends another program. load gives the register for each of its loads, acc for its accumulator,
-// and axis renumbers idx; the returned map gives the register stored to each operand. Dim lists are joined by dimBase.
+// and axis renumbers idx, less than 0 for an axis of one position; the returned map gives the register stored to each operand. Dim lists are joined by dimBase.
 func (b *Builder) Inline(p *Program, load func(arg int) (Reg, bool), acc Reg, axis func(int) int, dimBase int) (map[int]Reg, error) {
 	regs := make([]Reg, len(p.Code))
 	out := map[int]Reg{}
@@ -134,7 +134,12 @@ func (b *Builder) Inline(p *Program, load func(arg int) (Reg, bool), acc Reg, ax
 			regs[i] = acc
 			continue
 		case Index:
-			in.Arg = int32(axis(int(in.Arg)))
+			a := axis(int(in.Arg))
+			if a < 0 {
+				regs[i] = b.Int(I64, 0)
+				continue
+			}
+			in.Arg = int32(a)
 		case Dim:
 			in.Arg += int32(dimBase)
 		}

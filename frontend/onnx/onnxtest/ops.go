@@ -18,7 +18,7 @@ var plain = map[string]string{
 	"hard_sigmoid": "HardSigmoid", "asinh": "Asinh", "sign": "Sign", "floor": "Floor", "ceil": "Ceil", "round": "Round", "sqrt": "Sqrt", "log": "Log",
 	"recip": "Reciprocal", "exp": "Exp", "equal": "Equal", "less": "Less", "less_equal": "LessOrEqual", "greater": "Greater",
 	"greater_equal": "GreaterOrEqual", "not": "Not", "and": "And", "or": "Or", "xor": "Xor", "where": "Where", "clip": "Clip", "matmul": "MatMul",
-	"nonzero": "NonZero",
+	"nonzero": "NonZero", "pow": "Pow",
 }
 
 var reductions = map[string]string{"reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_sum": "ReduceSum", "reduce_mean": "ReduceMean", "reduce_prod": "ReduceProd"}
@@ -63,7 +63,24 @@ var spelled = map[string]func(g *graph, n *ir.Node, in, out []string) error{
 		g.node("Pad", []string{in[0], ends, in[1]}, out)
 		return err
 	},
-	"slice":     sliceNode,
+	"slice":   sliceNode,
+	"trilu":   direct("Trilu", func(n *ir.Node) []pb { return []pb{attrBool("upper", n.Attrs.Bool("upper"))} }),
+	"one_hot": direct("OneHot", axis),
+	"scatter_elements": direct("ScatterElements", func(n *ir.Node) []pb {
+		return append(axis(n), attrString("reduction", n.Attrs.Str("reduction", "none")))
+	}),
+	"batch_norm":    direct("BatchNormalization", epsilon),
+	"instance_norm": direct("InstanceNormalization", epsilon),
+	"conv_transpose": direct("ConvTranspose", func(n *ir.Node) []pb {
+		return append(window(n), attrInt("group", n.Attrs.Int("group", 1)), attrInts("output_padding", n.Attrs.Ints("output_padding")))
+	}),
+	"quantize_linear":   direct("QuantizeLinear", axis),
+	"dequantize_linear": direct("DequantizeLinear", axis),
+	"lstm":              recurrent("LSTM"), "gru": recurrent("GRU"), "rnn": recurrent("RNN"),
+	"resize": direct("Resize", func(n *ir.Node) []pb {
+		return []pb{attrString("mode", n.Attrs.Str("mode", "nearest")), attrString("coordinate_transformation_mode", n.Attrs.Str("coordinate_transformation_mode", "half_pixel")),
+			attrString("nearest_mode", n.Attrs.Str("nearest_mode", "round_prefer_floor"))}
+	}),
 	"attention": attentionNode,
 }
 
@@ -73,8 +90,20 @@ func arg(n *ir.Node) []pb {
 	return append(axis(n), attrBool("keepdims", n.Attrs.Bool("keepdims")), attrBool("select_last_index", n.Attrs.Bool("select_last")))
 }
 
-func norm(n *ir.Node) []pb {
-	return append(axis(n), attrFloat("epsilon", n.Attrs.Float("epsilon", 1e-5)))
+func epsilon(n *ir.Node) []pb { return []pb{attrFloat("epsilon", n.Attrs.Float("epsilon", 1e-5))} }
+
+func norm(n *ir.Node) []pb { return append(axis(n), epsilon(n)...) }
+
+// recurrent is a layer with weights [dirs, gates*hidden, hidden] as its third operand.
+func recurrent(op string) func(*graph, *ir.Node, []string, []string) error {
+	return direct(op, func(n *ir.Node) []pb {
+		hidden, _ := n.In[2].Type.Shape[2].Int()
+		l := []pb{attrInt("hidden_size", hidden), attrString("direction", n.Attrs.Str("direction", "forward"))}
+		if op == "GRU" {
+			l = append(l, attrBool("linear_before_reset", n.Attrs.Bool("linear_before_reset")))
+		}
+		return l
+	})
 }
 
 func window(n *ir.Node) []pb {
