@@ -3,6 +3,7 @@ package index
 import (
 	"fmt"
 
+	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/host"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
@@ -82,6 +83,10 @@ var GatherND = host.Fn{Name: "index.gather_nd", Run: func(c *host.Call) error {
 	if err != nil {
 		return err
 	}
+	if w := x.Elem.Bits() / 8; w > 0 && x.Elem != dtype.String {
+		size := t.slice * w
+		return t.each(func(i, at int) { copy(y.Data[i*size:(i+1)*size], x.Data[at*w:]) })
+	}
 	move := mover(y, x)
 	return t.each(func(i, at int) {
 		for j := range t.slice {
@@ -119,6 +124,16 @@ func newTuples(x, idx *tensor.Tensor, batch int) (*tuples, error) {
 
 // each calls fn with the number of each tuple and the flat position of the slice that it selects.
 func (t *tuples) each(fn func(i, at int)) error {
+	if t.k == 1 && t.batch == 0 && t.idx.Elem == dtype.I64 { // as boolean masks come
+		for i, v := range t.idx.I64() {
+			p, err := within(v, t.x.Shape[0])
+			if err != nil {
+				return err
+			}
+			fn(i, p*t.slice)
+		}
+		return nil
+	}
 	for i := range t.count {
 		at := 0
 		for j := range t.k {

@@ -1,8 +1,8 @@
 package index
 
 import (
-	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/llmc-go/llmc/ir/host"
@@ -28,7 +28,7 @@ var NonMaxSuppression = host.Fn{Name: "index.nms", Run: func(c *host.Call) error
 	hasMin := operand(c, 4) != nil && c.In[4].Len() > 0
 	floor := number(4, 0)
 	n := bs[1]
-	if err := c.Temp(32*int64(bs[0]*n) + 16*int64(n)); err != nil {
+	if err := c.Temp(32*int64(bs[0]*n) + (24+48+4*narrow)*int64(n)); err != nil {
 		return err
 	}
 	corners := make([][4]float64, bs[0]*n)
@@ -43,31 +43,26 @@ var NonMaxSuppression = host.Fn{Name: "index.nms", Run: func(c *host.Call) error
 		corners[i] = [4]float64{min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3])}
 	}
 	var rows [][3]int
-	var picked []corner // of one class
-	order, score := make([]int, 0, n), make([]float64, n)
+	keys, score := make([]ranked, 0, n), make([]float64, n)
+	var kept strips
 	for b := range bs[0] {
 		for class := range ss[1] {
 			at := (b*ss[1] + class) * n
-			order = order[:0]
+			keys = keys[:0]
 			for i := range n {
 				if score[i] = scores.Float(at + i); !hasMin || score[i] > floor {
-					order = append(order, i)
+					keys = append(keys, ranked{ascending(-score[i]), i})
 				}
 			}
-			slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(score[j], score[i]) })
-			picked = picked[:0]
-			for _, i := range order {
-				if len(picked) >= limit {
+			slices.SortFunc(keys, ranked.compare)
+			kept.reset(corners[b*n:(b+1)*n], keys)
+			for _, k := range keys {
+				if len(kept.boxes) >= limit {
 					break
 				}
-				free := true
-				box := newCorner(corners[b*n+i])
-				for k := len(picked) - 1; free && k >= 0; k-- {
-					free = !box.meets(&picked[k]) || box.overlap(&picked[k]) <= iou
-				}
-				if free {
-					rows = append(rows, [3]int{b, class, i})
-					picked = append(picked, box)
+				if box := newCorner(corners[b*n+k.at]); !kept.covers(&box, iou) {
+					rows = append(rows, [3]int{b, class, k.at})
+					kept.add(box)
 				}
 			}
 		}
@@ -104,4 +99,96 @@ func (a *corner) overlap(b *corner) float64 {
 		return 0
 	}
 	return both / all
+}
+
+// narrow is the number of strips that most boxes span at the most.
+const narrow = 16
+
+// strips holds boxes by the strips of the x axis that they span, so that a box is compared with those alone that have a strip
+// in common with it. Boxes that span more than narrow strips are in a list of their own.
+type strips struct {
+	boxes       []corner
+	first       []int32 // strip of each box
+	strip       [][]int32
+	wide        []int32
+	left, width float64
+}
+
+// reset empties it for the boxes that keys rank. A strip is half as wide as boxes are on average.
+func (s *strips) reset(boxes [][4]float64, keys []ranked) {
+	s.boxes, s.first, s.wide = s.boxes[:0], s.first[:0], s.wide[:0]
+	left, right, sum := math.Inf(1), math.Inf(-1), 0.0
+	for _, k := range keys {
+		b := &boxes[k.at]
+		left, right, sum = min(left, b[1]), max(right, b[3]), sum+(b[3]-b[1])
+	}
+	const most = 4096
+	s.left, s.width = left, max(sum/float64(max(len(keys), 1))/2, (right-left)/most)
+	count := 1
+	if n := (right - left) / s.width; n >= 0 && n <= most { // else no number
+		count = int(n) + 1
+	} else {
+		s.left, s.width = 0, math.Inf(1)
+	}
+	for i := range s.strip {
+		s.strip[i] = s.strip[i][:0]
+	}
+	if count > len(s.strip) {
+		s.strip = append(s.strip, make([][]int32, count-len(s.strip))...)
+	}
+}
+
+// span is the first and last strip of a box.
+func (s *strips) span(b *corner) (from, to int) {
+	last := float64(len(s.strip) - 1)
+	at := func(x float64) int {
+		if v := (x - s.left) / s.width; v > 0 { // no number is none
+			return int(min(v, last))
+		}
+		return 0
+	}
+	return at(b.x0), at(b.x1)
+}
+
+func (s *strips) add(b corner) {
+	i := int32(len(s.boxes))
+	from, to := s.span(&b)
+	s.boxes, s.first = append(s.boxes, b), append(s.first, int32(from))
+	if to-from >= narrow {
+		s.wide = append(s.wide, i)
+		return
+	}
+	for k := from; k <= to; k++ {
+		s.strip[k] = append(s.strip[k], i)
+	}
+}
+
+// covers reports whether a box of s overlaps b by more than iou.
+func (s *strips) covers(b *corner, iou float64) bool {
+	hides := func(i int32) bool {
+		a := &s.boxes[i]
+		return b.meets(a) && !(b.overlap(a) <= iou)
+	}
+	from, to := s.span(b)
+	if to-from >= narrow {
+		for i := range s.boxes {
+			if hides(int32(i)) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, i := range s.wide {
+		if hides(i) {
+			return true
+		}
+	}
+	for k := from; k <= to; k++ {
+		for _, i := range s.strip[k] {
+			if k == max(from, int(s.first[i])) && hides(i) { // once, in the first strip of both
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -33,62 +33,124 @@ var TopK = host.Fn{Name: "index.topk", Run: func(c *host.Call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Temp(16 * int64(n)); err != nil {
+	if err := c.Temp(32 * int64(n)); err != nil {
 		return err
 	}
-	order, keys := make([]int, n), make([]int, n)
-	less := compare(x)
-	sign := 1
-	if c.Attrs.Int("largest", 1) != 0 {
-		sign = -1
-	}
+	key := sortKey(x, c.Attrs.Int("largest", 1) != 0)
+	order := make([]ranked, n)
 	move := mover(y, x)
 	inner := host.Product(x.Shape[axis+1:])
 	for o := range host.Product(x.Shape[:axis]) {
 		for in := range inner {
+			first := o*n*inner + in
 			for i := range n {
-				order[i], keys[i] = i, (o*n+i)*inner+in
+				order[i] = ranked{key(first + i*inner), i}
 			}
-			slices.SortFunc(order, func(a, b int) int {
-				if d := sign * less(keys[a], keys[b]); d != 0 {
-					return d
-				}
-				return a - b
-			})
-			for i, from := range order[:k] {
+			smallest(order, k)
+			for i, r := range order[:k] {
 				to := (o*k+i)*inner + in
-				move(to, keys[from])
-				at.SetInt(to, int64(from))
+				move(to, first+r.at*inner)
+				at.SetInt(to, int64(r.at))
 			}
 		}
 	}
 	return nil
 }}
 
-// compare orders two elements of a tensor: -1, 0 or 1.
-func compare(x *tensor.Tensor) func(a, b int) int {
-	three := func(less, greater bool) int {
-		switch {
-		case less:
-			return -1
-		case greater:
-			return 1
-		}
+// ranked is a position with a number that orders it: small ones first, equal ones by position.
+type ranked struct {
+	key uint64
+	at  int
+}
+
+func (a ranked) compare(b ranked) int {
+	switch {
+	case a.key < b.key, a.key == b.key && a.at < b.at:
+		return -1
+	case a.key == b.key && a.at == b.at:
 		return 0
 	}
+	return 1
+}
+
+// ascending maps numbers to unsigned ones in the same order; both zeros are one, and what is no number is above all.
+func ascending(v float64) uint64 {
 	switch {
-	case x.Elem.IsFloat():
-		return func(a, b int) int {
-			u, v := x.Float(a), x.Float(b)
-			if un, vn := math.IsNaN(u), math.IsNaN(v); un || vn {
-				return three(!un && vn, un && !vn)
-			}
-			return three(u < v, u > v)
-		}
-	case x.Elem == dtype.U64:
-		return func(a, b int) int { return three(x.Bits(a) < x.Bits(b), x.Bits(a) > x.Bits(b)) }
+	case math.IsNaN(v):
+		return math.MaxUint64
+	case v == 0:
+		v = 0 // of either sign
 	}
-	return func(a, b int) int { return three(x.Int(a) < x.Int(b), x.Int(a) > x.Int(b)) }
+	if b := math.Float64bits(v); b>>63 == 0 {
+		return b | 1<<63
+	} else {
+		return ^b
+	}
+}
+
+// sortKey gives numbers that order a tensor's elements, the largest first where so asked.
+func sortKey(x *tensor.Tensor, largest bool) func(i int) uint64 {
+	flip := uint64(0)
+	if largest {
+		flip = math.MaxUint64
+	}
+	switch {
+	case x.Elem == dtype.F32:
+		v := x.F32()
+		return func(i int) uint64 { return ascending(float64(v[i])) ^ flip }
+	case x.Elem.IsFloat():
+		return func(i int) uint64 { return ascending(x.Float(i)) ^ flip }
+	case x.Elem == dtype.U64:
+		return func(i int) uint64 { return x.Bits(i) ^ flip }
+	}
+	return func(i int) uint64 { return uint64(x.Int(i)) ^ 1<<63 ^ flip }
+}
+
+// smallest brings the k smallest of l to its front, in order. It parts l around pivots as quicksort does and goes on with the
+// part that holds the border (Hoare, Algorithm 65: Find, 1961); a part that does not get smaller is sorted.
+func smallest(l []ranked, k int) {
+	lo, hi := 0, len(l)
+	for steps := 0; hi-lo > 16 && k > lo && k < hi; steps++ {
+		if steps > 40 {
+			slices.SortFunc(l[lo:hi], ranked.compare)
+			break
+		}
+		a, b, c := l[lo], l[(lo+hi)/2], l[hi-1]
+		if b.compare(a) < 0 {
+			a, b = b, a
+		}
+		if c.compare(b) < 0 {
+			b = c
+			if b.compare(a) < 0 {
+				b = a
+			}
+		}
+		i, j := lo, hi-1
+		for i <= j {
+			for l[i].compare(b) < 0 {
+				i++
+			}
+			for b.compare(l[j]) < 0 {
+				j--
+			}
+			if i <= j {
+				l[i], l[j] = l[j], l[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case k <= j+1:
+			hi = j + 1
+		case k >= i:
+			lo = i
+		default: // between equal ones
+			lo = hi
+		}
+	}
+	if lo < hi && k > lo {
+		slices.SortFunc(l[lo:hi], ranked.compare)
+	}
+	slices.SortFunc(l[:min(k, len(l))], ranked.compare)
 }
 
 // NonZero lists the positions of the elements that are not zero, one a column, in row-major order: a result of
@@ -100,30 +162,49 @@ var NonZero = host.Fn{Name: "index.nonzero", Run: func(c *host.Call) error {
 	if err != nil {
 		return err
 	}
-	col := 0
-	for i := range x.Len() {
-		if !isNonZero(x, i) {
-			continue
+	at, out := 0, y.I64()
+	eachNonZero(x, func(i int) {
+		for a := len(x.Shape) - 1; a > 0; a-- {
+			q := i / x.Shape[a]
+			out[a*n+at], i = int64(i-q*x.Shape[a]), q
 		}
-		p := i
-		for a := len(x.Shape) - 1; a >= 0; a-- {
-			y.SetInt(a*n+col, int64(p%x.Shape[a]))
-			p /= x.Shape[a]
+		if len(x.Shape) > 0 {
+			out[at] = int64(i)
 		}
-		col++
-	}
+		at++
+	})
 	return nil
 }}
 
 // CountNonZero is the number of elements that are not zero (not empty, of strings).
 func CountNonZero(x *tensor.Tensor) int {
 	n := 0
-	for i := range x.Len() {
-		if isNonZero(x, i) {
-			n++
+	eachNonZero(x, func(int) { n++ })
+	return n
+}
+
+// eachNonZero calls fn with the positions of the elements that are not zero.
+func eachNonZero(x *tensor.Tensor, fn func(i int)) {
+	switch {
+	case x.Elem == dtype.Bool || x.Elem == dtype.U8 || x.Elem == dtype.I8:
+		for i, v := range x.Data[:x.Len()] {
+			if v != 0 {
+				fn(i)
+			}
+		}
+	case x.Elem == dtype.F32:
+		for i, v := range x.F32() {
+			if v != 0 {
+				fn(i)
+			}
+		}
+	default:
+		for i := range x.Len() {
+			if isNonZero(x, i) {
+				fn(i)
+			}
 		}
 	}
-	return n
 }
 
 func isNonZero(x *tensor.Tensor, i int) bool {
