@@ -6,14 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	_ "image/jpeg" // decoders by signature
-	_ "image/png"
+	_ "image/png" // decoders by signature
 	"io"
 
 	_ "golang.org/x/image/bmp"
 	_ "golang.org/x/image/tiff"
 	_ "golang.org/x/image/webp"
 
+	"github.com/llmc-go/llmc/formats/jpeg"
 	"github.com/llmc-go/llmc/ir/host"
 )
 
@@ -58,15 +58,18 @@ var Decode = host.Fn{Name: "images.decode", Run: func(c *host.Call) error {
 // decode gives three bytes a pixel.
 func decode(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
 	reserve := func(w, h int) error {
-		if w <= 0 || h <= 0 || w > maxPixels/h {
-			return fmt.Errorf("a picture of %d by %d pixels", w, h)
+		if err := bound(w, h); err != nil {
+			return err
 		}
 		return c.Temp(8 * int64(w) * int64(h))
 	}
-	if len(data) > 1 && data[0] == 'P' && (data[1] == '5' || data[1] == '6') {
+	switch {
+	case len(data) > 1 && data[0] == 'P' && (data[1] == '5' || data[1] == '6'):
 		return netpbm(data, reserve)
+	case bytes.HasPrefix(data, []byte("\xff\xd8")):
+		return decodeJPEG(c, data)
 	}
-	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
+	cfg, _, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("picture: %w", err)
 	}
@@ -83,11 +86,7 @@ func decode(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
 		return nil, 0, 0, errors.New("picture: larger than its header says")
 	}
 	if m, ok := img.(*image.YCbCr); ok && b.Min == (image.Point{}) {
-		convert := jpegRGB
-		if format == "webp" {
-			convert = webpRGB
-		}
-		if pix, ok := convert(m); ok {
+		if pix, ok := webpRGB(m); ok {
 			return pix, w, h, nil
 		}
 	}
@@ -100,6 +99,28 @@ func decode(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
 		}
 	}
 	return pix, w, h, nil
+}
+
+func bound(w, h int) error {
+	if w <= 0 || h <= 0 || w > maxPixels/h {
+		return fmt.Errorf("a picture of %d by %d pixels", w, h)
+	}
+	return nil
+}
+
+func decodeJPEG(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
+	cfg, err := jpeg.DecodeConfig(data)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	if err := errors.Join(bound(cfg.Width, cfg.Height), c.Temp(cfg.Memory())); err != nil {
+		return nil, 0, 0, err
+	}
+	p, err := jpeg.Decode(data)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	return p.RGB(), p.Width, p.Height, nil
 }
 
 // rgb drops transparency without multiplying by it.
