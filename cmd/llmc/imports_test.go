@@ -40,6 +40,10 @@ var importRows = []importRow{
 	{"ir/tile", []string{"ir/dtype", "ir/tensor"}},
 	{"ir/layout", []string{"ir/dtype", "ir/tensor"}},
 	{"ir/host/...", []string{"ir/dtype", "ir/dim", "ir/attr", "ir/anchor", "ir/tensor", "ir/host/..."}},
+	// Pictures are decoded when models are fed and when they run: those decoders know nobody of ours.
+	{"ir/host/images", []string{"ir/dtype", "ir/dim", "ir/attr", "ir/anchor", "ir/tensor", "ir/host/...", "formats/jpeg", "formats/jpeg2000"}},
+	{"formats/jpeg", nil},
+	{"formats/jpeg2000", nil},
 
 	{"ir", []string{"LEAVES"}},
 	{"ir/op", []string{"LEAVES", "ir"}},

@@ -10,17 +10,17 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/jpeg" // decoders by signature
-	_ "image/png"
+	_ "image/png" // the decoder by signature
 	"io"
 	"math"
 
+	"github.com/llmc-go/llmc/formats/jpeg"
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
 
 const (
-	maxPixels = 1 << 25 // of a picture, about 33 million: 8K video; 256 MB at most while it is decoded
+	maxPixels = 1 << 25 // of a picture, about 33 million: 8K video; 640 MB at most while it is decoded
 	maxFile   = 256 << 20
 )
 
@@ -73,7 +73,7 @@ func Load(r io.Reader, o Options, target Target) (*tensor.Tensor, error) {
 }
 
 // decode looks at the size before it decodes: a picture of a few bytes may claim gigapixels.
-func decode(r io.Reader) (image.Image, error) {
+func decode(r io.Reader) (*raster, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, err
@@ -81,18 +81,43 @@ func decode(r io.Reader) (image.Image, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("more than %d bytes: %w", maxFile, ErrTooLarge)
 	}
+	if bytes.HasPrefix(data, []byte("\xff\xd8")) {
+		return decodeJPEG(data)
+	}
 	c, format, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("picture: %w", err)
 	}
-	if c.Width < 1 || c.Height < 1 || c.Width > maxPixels/c.Height {
-		return nil, fmt.Errorf("%s of %dx%d pixels, at most %d: %w", format, c.Width, c.Height, maxPixels, ErrTooLarge)
+	if err := bound(format, c.Width, c.Height); err != nil {
+		return nil, err
 	}
 	img, _, err := image.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", format, err)
 	}
-	return img, nil
+	return toRGB(img), nil
+}
+
+func bound(format string, w, h int) error {
+	if w < 1 || h < 1 || w > maxPixels/h {
+		return fmt.Errorf("%s of %dx%d pixels, at most %d: %w", format, w, h, maxPixels, ErrTooLarge)
+	}
+	return nil
+}
+
+func decodeJPEG(data []byte) (*raster, error) {
+	c, err := jpeg.DecodeConfig(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := bound("jpeg", c.Width, c.Height); err != nil {
+		return nil, err
+	}
+	p, err := jpeg.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	return &raster{w: p.Width, h: p.Height, c: 3, pix: p.RGB()}, nil
 }
 
 // job is options with everything that follows from the target filled in.
@@ -172,8 +197,7 @@ func plan(o Options, target Target) (*job, error) {
 func colours(e Extent) bool { return !e.Open && (e.Size == 1 || e.Size == 3) }
 
 // prepare cuts, converts and resizes.
-func (j *job) prepare(img image.Image) (*raster, error) {
-	r := toRGB(img)
+func (j *job) prepare(r *raster) (*raster, error) {
 	if g := j.Region; g != [4]int{} {
 		if g[0] > r.w-g[2] || g[1] > r.h-g[3] {
 			return nil, fmt.Errorf("region %v reaches beyond the picture of %dx%d: %w", g, r.w, r.h, ErrTarget)
@@ -330,9 +354,6 @@ func toRGB(img image.Image) *raster {
 			case *image.Gray:
 				v := m.Pix[m.PixOffset(x, y)]
 				put(v, v, v)
-			case *image.YCbCr:
-				c := m.YCbCrAt(x, y)
-				put(color.YCbCrToRGB(c.Y, c.Cb, c.Cr))
 			case *image.NRGBA64:
 				c := m.NRGBA64At(x, y)
 				put(byte(c.R>>8), byte(c.G>>8), byte(c.B>>8))

@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	_ "image/jpeg" // decoders by signature
-	_ "image/png"
+	_ "image/png" // decoders by signature
 	"io"
 
 	_ "golang.org/x/image/bmp"
 	_ "golang.org/x/image/tiff"
 	_ "golang.org/x/image/webp"
 
+	"github.com/llmc-go/llmc/formats/jpeg"
+	"github.com/llmc-go/llmc/formats/jpeg2000"
 	"github.com/llmc-go/llmc/ir/host"
 )
 
@@ -23,7 +24,7 @@ func All() []host.Fn { return []host.Fn{Decode} }
 const maxPixels = 1 << 26
 
 // Decode turns the bytes of a picture file into [height, width, channels]: attribute pixel_format is RGB, BGR or Grayscale.
-// Formats: PNG, JPEG, BMP, TIFF, WebP, and PPM and PGM with a byte for each sample.
+// Formats: PNG, JPEG, JPEG 2000, BMP, TIFF, WebP, and PPM and PGM with a byte for each sample.
 var Decode = host.Fn{Name: "images.decode", Run: func(c *host.Call) error {
 	data := c.In[0].Data
 	pix, w, h, err := decode(c, data)
@@ -57,20 +58,19 @@ var Decode = host.Fn{Name: "images.decode", Run: func(c *host.Call) error {
 
 // decode gives three bytes a pixel.
 func decode(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
-	reserve := func(w, h int) error {
-		if w <= 0 || h <= 0 || w > maxPixels/h {
-			return fmt.Errorf("a picture of %d by %d pixels", w, h)
-		}
-		return c.Temp(8 * int64(w) * int64(h))
+	switch {
+	case len(data) > 1 && data[0] == 'P' && (data[1] == '5' || data[1] == '6'):
+		return netpbm(c, data)
+	case bytes.HasPrefix(data, []byte("\xff\xd8")):
+		return decodeJPEG(c, data)
+	case jpeg2000.Is(data):
+		return decodeJPEG2000(c, data)
 	}
-	if len(data) > 1 && data[0] == 'P' && (data[1] == '5' || data[1] == '6') {
-		return netpbm(data, reserve)
-	}
-	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
+	cfg, _, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("picture: %w", err)
 	}
-	if err := reserve(cfg.Width, cfg.Height); err != nil {
+	if err := reserve(c, cfg.Width, cfg.Height, anyMemory(cfg.Width, cfg.Height)); err != nil {
 		return nil, 0, 0, err
 	}
 	img, _, err := image.Decode(bytes.NewReader(data))
@@ -83,11 +83,7 @@ func decode(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
 		return nil, 0, 0, errors.New("picture: larger than its header says")
 	}
 	if m, ok := img.(*image.YCbCr); ok && b.Min == (image.Point{}) {
-		convert := jpegRGB
-		if format == "webp" {
-			convert = webpRGB
-		}
-		if pix, ok := convert(m); ok {
+		if pix, ok := webpRGB(m); ok {
 			return pix, w, h, nil
 		}
 	}
@@ -100,6 +96,47 @@ func decode(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
 		}
 	}
 	return pix, w, h, nil
+}
+
+// reserve bounds a picture and takes the memory that its decoder needs from the budget.
+func reserve(c *host.Call, w, h int, memory int64) error {
+	if w <= 0 || h <= 0 || w > maxPixels/h {
+		return fmt.Errorf("a picture of %d by %d pixels", w, h)
+	}
+	return c.Temp(memory)
+}
+
+// anyMemory is what the other decoders need.
+func anyMemory(w, h int) int64 { return 8 * int64(w) * int64(h) }
+
+func decodeJPEG(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
+	cfg, err := jpeg.DecodeConfig(data)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	if err := reserve(c, cfg.Width, cfg.Height, cfg.Memory()); err != nil {
+		return nil, 0, 0, err
+	}
+	p, err := jpeg.Decode(data)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	return p.RGB(), p.Width, p.Height, nil
+}
+
+func decodeJPEG2000(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
+	cfg, err := jpeg2000.DecodeConfig(data)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	if err := reserve(c, cfg.Width, cfg.Height, cfg.Memory()); err != nil {
+		return nil, 0, 0, err
+	}
+	p, err := jpeg2000.Decode(data)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	return p.RGB(), p.Width, p.Height, nil
 }
 
 // rgb drops transparency without multiplying by it.
@@ -120,7 +157,7 @@ func rgb(img image.Image, x, y int) (r, g, b byte) {
 }
 
 // netpbm decodes binary PGM (P5) and PPM (P6).
-func netpbm(data []byte, reserve func(w, h int) error) (pix []byte, w, h int, err error) {
+func netpbm(c *host.Call, data []byte) (pix []byte, w, h int, err error) {
 	r := bytes.NewReader(data[2:])
 	var v [3]int
 	for i := range v {
@@ -132,7 +169,7 @@ func netpbm(data []byte, reserve func(w, h int) error) (pix []byte, w, h int, er
 	if v[2] != 255 {
 		return nil, 0, 0, fmt.Errorf("picture: samples up to %d, want 255", v[2])
 	}
-	if err := reserve(w, h); err != nil {
+	if err := reserve(c, w, h, anyMemory(w, h)); err != nil {
 		return nil, 0, 0, err
 	}
 	channels := 3
