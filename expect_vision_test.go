@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/llmc-go/llmc"
+	"github.com/llmc-go/llmc/formats/input"
 	"github.com/llmc-go/llmc/formats/picture"
 )
 
@@ -239,7 +240,7 @@ func loadPicture(t *testing.T, path string, o picture.Options) *llmc.Tensor {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	x, err := picture.Load(f, o, picture.Target{})
+	x, err := picture.Load(f, o, input.Target{})
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}

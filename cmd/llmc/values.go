@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/llmc-go/llmc"
+	"github.com/llmc-go/llmc/formats/input"
 	"github.com/llmc-go/llmc/formats/npy"
 	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/formats/picture"
@@ -130,10 +131,10 @@ func readTensor(path string, elem dtype.Type) (*tensor.Tensor, error) {
 }
 
 func readPicture(path string, info llmc.Info, dims map[string]int64, pic picture.Options) (*tensor.Tensor, error) {
-	target := picture.Target{Elem: info.Elem}
+	target := input.Target{Elem: info.Elem}
 	for _, e := range info.Shape {
 		v, ok := extent(e, dims)
-		target.Shape = append(target.Shape, picture.Extent{Size: v, Open: !ok})
+		target.Shape = append(target.Shape, input.Extent{Size: v, Open: !ok})
 	}
 	f, err := os.Open(path)
 	if err != nil {
