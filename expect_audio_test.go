@@ -1,29 +1,29 @@
 package llmc_test
 
 import (
-	"encoding/binary"
 	"math"
 	"math/cmplx"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/llmc-go/llmc"
+	"github.com/llmc-go/llmc/formats/input"
+	"github.com/llmc-go/llmc/formats/wav"
 )
 
-// readWave reads the samples of a 16-bit mono file.
-func readWave(t *testing.T, path string) []float32 {
+// readWave reads the samples of a mono file of this rate.
+func readWave(t *testing.T, path string, rate int) []float32 {
 	t.Helper()
-	b := readFile(t, path)
-	i := strings.Index(string(b), "data")
-	n := int(binary.LittleEndian.Uint32(b[i+4:]))
-	b = b[i+8 : min(i+8+n, len(b))]
-	v := make([]float32, len(b)/2)
-	for k := range v {
-		v[k] = float32(int16(binary.LittleEndian.Uint16(b[2*k:]))) / 32768
+	sound, err := wav.Decode(readFile(t, path))
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
 	}
-	return v
+	x, err := sound.Tensor(wav.Options{Rate: rate}, input.Target{Shape: []input.Extent{{Open: true}}})
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return x.F32()
 }
 
 func TestSpeechSegments(t *testing.T) {
@@ -32,19 +32,19 @@ func TestSpeechSegments(t *testing.T) {
 		Wave          string       `json:"wav"`
 		Frame         int          `json:"frame"`
 		Context       int          `json:"context"`
-		Rate          int64        `json:"sample_rate"`
+		Rate          int          `json:"sample_rate"`
 		Probabilities []float64    `json:"probabilities"`
 		Segments      [][2]float64 `json:"speech_segments_s"`
 	}](t, dir)
 	m := open(t, dir, llmc.Options{Shapes: map[string][]int{"input": {1, e.Context + e.Frame}, "state": {2, 1, 128}}})
-	wave := readWave(t, filepath.Join(dir, e.Wave))
+	wave := readWave(t, filepath.Join(dir, e.Wave), e.Rate)
 	window := make([]float32, e.Context+e.Frame)
 	state := llmc.Zeros(2, 1, 128)
 	var probs []float64
 	for ; len(wave) >= e.Frame; wave = wave[e.Frame:] {
 		copy(window, window[e.Frame:])
 		copy(window[e.Context:], wave)
-		out := run(t, m, llmc.Tensors{"input": llmc.Float32(window, 1, len(window)), "state": state, "sr": llmc.Int64([]int64{e.Rate})})
+		out := run(t, m, llmc.Tensors{"input": llmc.Float32(window, 1, len(window)), "state": state, "sr": llmc.Int64([]int64{int64(e.Rate)})})
 		probs = append(probs, float64(out["output"].F32()[0]))
 		state = out["stateN"]
 	}
@@ -109,7 +109,7 @@ func TestDenoisedSpeech(t *testing.T) {
 		Out   float64 `json:"si_sdr_out_db"`
 		Tol   float64 `json:"tolerance_db"`
 	}](t, dir)
-	noisy, clean := readWave(t, filepath.Join(dir, e.Noisy)), readWave(t, filepath.Join(dir, e.Clean))
+	noisy, clean := readWave(t, filepath.Join(dir, e.Noisy), 16000), readWave(t, filepath.Join(dir, e.Clean), 16000)
 	near(t, "distortion of the input, in dB", distortion(noisy, clean), e.In, 0.01)
 
 	const size, hop, bins = 512, 256, 257
@@ -206,7 +206,7 @@ func TestNotes(t *testing.T) {
 		Frames    []int   `json:"onset_frames"`
 		Rate      float64 `json:"frames_per_second"`
 	}](t, dir)
-	wave := readWave(t, filepath.Join(dir, "notes.wav"))
+	wave := readWave(t, filepath.Join(dir, "notes.wav"), 22050)
 	out := run(t, m, only(m, llmc.Float32(wave, 1, len(wave), 1)))
 	const keys, lowest = 88, 21
 	column := func(output, key int) []float32 {
