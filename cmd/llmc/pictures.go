@@ -22,7 +22,7 @@ type pictureFlags struct {
 	mean, std, region, fill string
 	scale                   float64
 	shortSide               int
-	changed                 func(name string) bool
+	changed                 func(name string) bool // nil where the command has no such flags
 }
 
 func (p *pictureFlags) add(c *cobra.Command) {
@@ -42,6 +42,9 @@ func (p *pictureFlags) add(c *cobra.Command) {
 	f.StringVar(&p.std, "std", "", "divided by after that, as 0.229,0.224,0.225")
 	p.changed = f.Changed
 }
+
+// given reports whether a flag stands on the command line.
+func (p *pictureFlags) given(name string) bool { return p.changed != nil && p.changed(name) }
 
 // options joins preset, file and flags for a model at path.
 func (p *pictureFlags) options(model string) (picture.Options, error) {
@@ -89,10 +92,10 @@ func (p *pictureFlags) override(o *picture.Options) error {
 	if p.layout != "" {
 		o.Layout = picture.Layout(p.layout)
 	}
-	if p.changed("scale") {
+	if p.given("scale") {
 		o.Scale = p.scale
 	}
-	if p.changed("short-side") {
+	if p.given("short-side") {
 		o.ShortSide = p.shortSide
 	}
 	if p.size != "" {

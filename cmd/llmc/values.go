@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -85,14 +84,6 @@ func readInput(value string, info llmc.Info, dims map[string]int64, pic picture.
 		fit(t, info, dims)
 	}
 	return t, nil
-}
-
-func inputError(name string, err error) error {
-	var e *exitError
-	if errors.As(err, &e) {
-		return err
-	}
-	return fmt.Errorf("input %q: %w", name, err)
 }
 
 // readBytes reads a file that the user named.
