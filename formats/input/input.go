@@ -2,7 +2,11 @@
 package input
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/llmc-go/llmc/ir/dtype"
@@ -38,4 +42,17 @@ func (t Target) String() string {
 		}
 	}
 	return fmt.Sprintf("%v[%s]", t.Elem, strings.Join(l, ", "))
+}
+
+// ParseOptions reads one JSON object into the struct that options points to. Unknown fields are errors.
+func ParseOptions(data []byte, options any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(options); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("text after the object")
+	}
+	return nil
 }

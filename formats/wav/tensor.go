@@ -21,6 +21,15 @@ type Options struct {
 	Samples int  `json:"samples,omitempty"` // of each channel: more are cut off, and zeros fill up; 0: those of the file
 }
 
+// ParseOptions reads options from JSON, such as {"rate": 16000, "mono": true}. Unknown fields are errors.
+func ParseOptions(data []byte) (Options, error) {
+	var o Options
+	if err := input.ParseOptions(data, &o); err != nil {
+		return Options{}, fmt.Errorf("sound options: %w", err)
+	}
+	return o, o.Validate()
+}
+
 // maxSamples bounds what is filled up with zeros.
 const maxSamples = 1 << 28
 

@@ -226,6 +226,18 @@ func TestTensorErrors(t *testing.T) {
 	}
 }
 
+func TestParseOptions(t *testing.T) {
+	o, err := wav.ParseOptions([]byte(`{"rate": 16000, "mono": true, "samples": 8000}`))
+	if want := (wav.Options{Rate: 16000, Mono: true, Samples: 8000}); err != nil || o != want {
+		t.Errorf("%+v, %v, want %+v", o, err, want)
+	}
+	for _, bad := range []string{"", `{"speed": 1}`, `{"rate": -1}`, `{"rate": 1} 2`, `{"mono": 1}`} {
+		if _, err := wav.ParseOptions([]byte(bad)); err == nil || !strings.HasPrefix(err.Error(), "sound options: ") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.wav")
 	if err != nil || len(files) == 0 {
