@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -41,13 +39,17 @@ func boxText(t *onnxpb.TypeProto) (string, bool) {
 // readBox reads a .pb file that holds an input that is no tensor.
 func readBox(path string, info llmc.Info) (tensor.Value, error) {
 	if strings.ToLower(filepath.Ext(path)) != ".pb" {
-		return tensor.Value{}, usagef("input %q is a %s: want a file .pb", info.Name, info.Type)
+		return tensor.Value{}, wantProto(info)
 	}
 	t, err := ir.ParseType(info.Type)
 	if err != nil {
 		return tensor.Value{}, err
 	}
 	return readProto(path, t.Kind)
+}
+
+func wantProto(info llmc.Info) error {
+	return usagef("input %q is a %s: want a file .pb", info.Name, info.Type)
 }
 
 // emptyBox is the zero of an input that is no tensor: nothing in it.
@@ -117,11 +119,5 @@ func writeValue(path, name string, v tensor.Value) error {
 	default:
 		return usagef("%s: a %v goes to a file .json or .pb", path, v.Kind)
 	}
-	if err != nil {
-		return fmt.Errorf("output %q: %w", name, err)
-	}
-	if err := os.WriteFile(path, data, 0o666); err != nil {
-		return pathError(err)
-	}
-	return nil
+	return writeFile(path, name, data, err)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/llmc-go/llmc"
+	"github.com/llmc-go/llmc/formats/npy"
 	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
@@ -19,7 +20,7 @@ import (
 // inputFlags say which model runs on which inputs, in all commands that run one.
 type inputFlags struct {
 	model         modelFlags
-	pic           pictureFlags
+	pre           preprocessFlags
 	values        []string
 	dir           string
 	random, zeros bool
@@ -29,10 +30,10 @@ type inputFlags struct {
 // add adds the flags of inputs; folder is the name of the one for a data set.
 func (f *inputFlags) add(c *cobra.Command, folder string) {
 	fl := c.Flags()
-	fl.StringArrayVarP(&f.values, "input", "i", nil, "NAME=VALUE; the name may be missing where there is one input")
+	fl.StringArrayVarP(&f.values, "input", "i", nil, "NAME=VALUE, where NAME may be missing if there is one input, or @all.npz")
 	fl.StringVar(&f.dir, folder, "", "folder of input_K.pb")
 	fl.Uint64Var(&f.seed, "seed", 1, "of inputs that are made up")
-	f.pic.add(c)
+	f.pre.add(c)
 }
 
 // openFor opens a model and reads its inputs. check, where there is one, sees the model before they are read.
@@ -99,11 +100,22 @@ func (l *loaded) readInputs(f *inputFlags) (llmc.Values, error) {
 			return nil, err
 		}
 	}
-	pic, err := f.pic.options(l.path)
+	pre, err := f.pre.options(l.path)
 	if err != nil {
 		return nil, err
 	}
+	r := &reader{l.dims, pre, map[string]*npy.Archive{}}
+	archive := "" // which must have an array for each input that nothing else gives
 	for _, s := range f.values {
+		if path, ok := strings.CutPrefix(s, "@"); ok {
+			if file, key, ok := cutArchive(path); ok && key == "" {
+				archive = file
+				if err := r.readArchive(file, l.inputs, in); err != nil {
+					return nil, err
+				}
+				continue
+			}
+		}
 		info, value, err := splitInput(s, l.inputs)
 		if err != nil {
 			return nil, err
@@ -114,7 +126,7 @@ func (l *loaded) readInputs(f *inputFlags) (llmc.Values, error) {
 			}
 			continue
 		}
-		t, err := readInput(value, info, l.dims, pic)
+		t, err := r.read(value, info)
 		if err != nil {
 			return nil, err
 		}
@@ -124,6 +136,9 @@ func (l *loaded) readInputs(f *inputFlags) (llmc.Values, error) {
 	for _, info := range l.inputs {
 		if _, ok := in[info.Name]; ok {
 			continue
+		}
+		if archive != "" {
+			return nil, usagef("%s has no array %q, and no other --input gives it", archive, info.Name)
 		}
 		if !f.random && !f.zeros {
 			missing = append(missing, info)

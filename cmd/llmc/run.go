@@ -37,16 +37,27 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Run a model or program once",
 		Long: `Run takes an .onnx file, which it compiles in memory, or an .llmc file.
 
-The value of an input is a literal as in JSON, a file after @ (.npy, .pb, .json), or a picture (.png, .jpg). How pictures
-become tensors is said by flags, by a preset, or by a JSON file MODEL.preprocess.json beside the model:
-  {"resize": "crop", "short_side": 256, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+The value of an input is a literal as in JSON, a picture (.png, .jpg), a sound (.wav), or a file after @:
+  .npy, .pb, .json  a tensor
+  .npz              the array of the input's name, or the only one; x=@all.npz:KEY picks one, and @all.npz without a name
+                    gives every input its array
+  .txt              for strings a line each, or all of the text where the input takes one string; for u8 the bytes of the
+                    file; for other types rows of numbers
 
-Outputs go to files (.npy, .pb, .json), or to standard output as JSON; --top writes the largest values instead.
+How pictures and sounds become tensors is said by flags, by a preset, or by a JSON file MODEL.preprocess.json beside the
+model. Sounds go from -1 to 1, or stay integers where the input has the file's type:
+  {"resize": "crop", "short_side": 256, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+  {"sound": {"rate": 16000, "mono": true, "samples": 16000}}
+
+Outputs go to files (.npy, .npz, .pb, .json), all of them to one file .npz without a name, or to standard output as JSON;
+--top writes the largest values instead.
 With --inputs and --outputs, input_K.pb is the K-th input of the graph and output_K.pb the K-th output; the exit code
 is 3 where something in the model is not supported.`,
 		Example: `  llmc run mnist.onnx --input digit.png --top 3
   llmc run model.llmc --input image=cat.jpg --preset imagenet --top 5 --labels labels.json
   llmc run model.onnx --input x=@x.npy --input 'scale=[0.5, 2]' -o y=y.npy
+  llmc run speech.onnx --input audio=speech.wav --rate 16000 --mono -o out.npz
+  llmc run model.onnx --input @inputs.npz -o outputs.npz
   llmc run model.onnx --inputs test_data_set_0 --outputs out
   llmc run model.onnx --random --dim batch=2 --explain -q`,
 		Args:              cobra.ExactArgs(1),
@@ -67,7 +78,7 @@ is 3 where something in the model is not supported.`,
 		},
 	}
 	fl := c.Flags()
-	fl.StringArrayVarP(&f.outputs, "output", "o", nil, "NAME=FILE; the name may be missing where there is one output")
+	fl.StringArrayVarP(&f.outputs, "output", "o", nil, "NAME=FILE, where NAME may be missing if there is one output, or a file .npz for all")
 	fl.StringVar(&f.outDir, "outputs", "", "folder for output_K.pb")
 	fl.IntVar(&f.top, "top", 0, "write the K largest values of the first output, with their positions")
 	fl.StringVar(&f.labels, "labels", "", "names for --top: a JSON array, a JSON object, or a name a line")
@@ -117,27 +128,35 @@ func (a *app) run(ctx context.Context, f *runFlags, path string) error {
 	return a.emit(f, l.model.Outputs(), res, outputs, labels)
 }
 
-// outputFile is an output that goes to a file.
-type outputFile struct{ name, path string }
+// outputFile is an output that goes to a file, or several that go to an archive.
+type outputFile struct {
+	names []string
+	path  string
+}
 
 func outputFiles(l []string, infos []llmc.Info) ([]outputFile, error) {
 	var out []outputFile
 	for _, s := range l {
 		name, path, ok := cutLast(s)
+		ext := strings.ToLower(filepath.Ext(path))
+		if !ok && ext == ".npz" {
+			out = append(out, outputFile{nil, path}) // all of them
+			continue
+		}
 		if !ok && len(infos) == 1 {
 			name, path = infos[0].Name, s
 		} else if !ok {
-			return nil, usagef("-o %q: want NAME=FILE", s)
+			return nil, usagef("-o %q: want NAME=FILE, or one file .npz", s)
 		}
 		if len(infos) > 0 && !slices.ContainsFunc(infos, func(i llmc.Info) bool { return i.Name == name }) {
 			return nil, usagef("-o: the model has no output %q; its outputs are %s", name, names(infos))
 		}
-		switch strings.ToLower(filepath.Ext(path)) {
-		case ".npy", ".json", ".pb":
+		switch ext {
+		case ".npy", ".npz", ".json", ".pb":
 		default:
-			return nil, usagef("-o %s: want a file .npy, .json or .pb", path)
+			return nil, usagef("-o %s: want a file .npy, .npz, .json or .pb", path)
 		}
-		out = append(out, outputFile{name, path})
+		out = append(out, outputFile{[]string{name}, path})
 	}
 	return out, nil
 }
@@ -153,11 +172,21 @@ func cutLast(s string) (name, value string, ok bool) {
 // emit writes results where they are wanted.
 func (a *app) emit(f *runFlags, infos []llmc.Info, res llmc.Values, files []outputFile, labels []string) error {
 	for _, o := range files {
-		v, ok := res[o.name]
-		if !ok {
-			return usagef("-o: the model has no output %q; its outputs are %s", o.name, names(infos))
+		if o.names == nil {
+			o.names = nameList(infos)
 		}
-		if err := writeValue(o.path, o.name, v); err != nil {
+		for _, name := range o.names {
+			if _, ok := res[name]; !ok {
+				return usagef("-o: the model has no output %q; its outputs are %s", name, names(infos))
+			}
+		}
+		var err error
+		if strings.ToLower(filepath.Ext(o.path)) == ".npz" {
+			err = writeArchive(o.path, o.names, res)
+		} else {
+			err = writeValue(o.path, o.names[0], res[o.names[0]])
+		}
+		if err != nil {
 			return err
 		}
 	}
