@@ -33,23 +33,29 @@ func checkLabels(t *testing.T, m *llmc.Model, dir string, want [][]int64) {
 		t.Fatal("no labels expected")
 	}
 	for k := range want {
-		in := llmc.Values{}
-		for name, x := range inputsOf(t, m, dir, k) {
-			in[name] = llmc.Value{Tensor: x}
-		}
-		if got := labelsOf(t, m, in); !slices.Equal(got, want[k]) {
+		if got := labelsOf(t, m, inputsOf(t, m, dir, k)); !slices.Equal(got, want[k]) {
 			t.Errorf("set %d: %v, want %v", k, got, want[k])
 		}
 	}
 }
 
-func labelsOf(t *testing.T, m *llmc.Model, in llmc.Values) []int64 {
+func labelsOf(t *testing.T, m *llmc.Model, in llmc.Tensors) []int64 {
 	t.Helper()
-	out, err := m.RunValues(context.Background(), in)
+	return runValues(t, m, in)[m.Outputs()[0].Name].Tensor.I64()
+}
+
+// runValues is run for outputs of any kind.
+func runValues(t *testing.T, m *llmc.Model, in llmc.Tensors) llmc.Values {
+	t.Helper()
+	values := llmc.Values{}
+	for name, x := range in {
+		values[name] = llmc.Value{Tensor: x}
+	}
+	out, err := m.RunValues(context.Background(), values)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out[m.Outputs()[0].Name].Tensor.I64()
+	return out
 }
 
 // accuracy is the part of a table's rows whose label is right.
@@ -58,7 +64,7 @@ func accuracy(t *testing.T, m *llmc.Model, table string) float64 {
 	rows, want := readTable(t, table)
 	x := llmc.Float32(slices.Concat(rows...), len(rows), len(rows[0]))
 	right := 0
-	for i, got := range labelsOf(t, m, llmc.Values{m.Inputs()[0].Name: {Tensor: x}}) {
+	for i, got := range labelsOf(t, m, only(m, x)) {
 		if got == want[i] {
 			right++
 		}
@@ -99,15 +105,7 @@ func TestFlowers(t *testing.T) {
 	}](t, dir)
 	checkLabels(t, m, dir, e.PerSet)
 	published := inputsOf(t, m, dir, 0)
-	in := llmc.Values{}
-	for name, x := range published {
-		in[name] = llmc.Value{Tensor: x}
-	}
-	out, err := m.RunValues(context.Background(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := out["output_probability"].List
+	rows := runValues(t, m, published)["output_probability"].List
 	for i, want := range e.Probabilities {
 		if len(rows[i].List) != len(want) {
 			t.Errorf("flower %d: %d classes, want %d", i, len(rows[i].List), len(want))

@@ -15,12 +15,7 @@ import (
 // greedy continues a prompt to n tokens in all, one token a run, with the cache fed back.
 func greedy(t *testing.T, m *llmc.Model, prompt []int64, n int) []int64 {
 	t.Helper()
-	in := llmc.Tensors{}
-	for _, info := range m.Inputs() {
-		if info.Name != "input_ids" {
-			in[info.Name] = llmc.Zeros(1, 4, 0, 8)
-		}
-	}
+	in := emptyCache(m)
 	out := slices.Clone(prompt)
 	feed := prompt
 	for len(out) < n {
@@ -35,6 +30,17 @@ func greedy(t *testing.T, m *llmc.Model, prompt []int64, n int) []int64 {
 		out = append(out, feed...)
 	}
 	return out
+}
+
+// emptyCache is what goes in beside the first tokens.
+func emptyCache(m *llmc.Model) llmc.Tensors {
+	in := llmc.Tensors{}
+	for _, info := range m.Inputs() {
+		if info.Name != "input_ids" {
+			in[info.Name] = llmc.Zeros(1, 4, 0, 8)
+		}
+	}
+	return in
 }
 
 // tokens are the texts of a vocabulary's tokens, in which <0x0A> stands for a byte.
@@ -93,10 +99,8 @@ func TestStory(t *testing.T) {
 		}
 	}
 	logits := func(ids []int64) []float32 {
-		in := llmc.Tensors{"input_ids": llmc.Int64(ids, 1, len(ids))}
-		for _, info := range m.Inputs()[1:] {
-			in[info.Name] = llmc.Zeros(1, 4, 0, 8)
-		}
+		in := emptyCache(m)
+		in["input_ids"] = llmc.Int64(ids, 1, len(ids))
 		return lastRow(run(t, m, in)["logits"])
 	}
 	bos := logits(e.After.IDs[:1])

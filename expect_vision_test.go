@@ -2,6 +2,7 @@ package llmc_test
 
 import (
 	"compress/gzip"
+	"fmt"
 	"image"
 	_ "image/png" // decoder
 	"io"
@@ -206,7 +207,7 @@ func TestObjects(t *testing.T) {
 		}
 	}
 	for k, want := range e.PerSet {
-		check("set 0", find(inputsOf(t, m, dir, k)[m.Inputs()[0].Name], e.Ratios[k]), want, 5e-3)
+		check(fmt.Sprint("set ", k), find(inputsOf(t, m, dir, k)[m.Inputs()[0].Name], e.Ratios[k]), want, 5e-3)
 	}
 	for name, want := range e.Others {
 		t.Run(name, func(t *testing.T) {

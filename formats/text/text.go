@@ -17,33 +17,37 @@ var ErrMalformed = errors.New("malformed text")
 
 // Lines is a tensor [lines] of strings. Lines end with \n or \r\n, which is no part of them; the last one need not.
 func Lines(data []byte) (*tensor.Tensor, error) {
-	if i := firstInvalid(data); i >= 0 {
-		return nil, fmt.Errorf("byte %d is no UTF-8: %w", i, ErrMalformed)
+	if err := check(data); err != nil {
+		return nil, err
 	}
 	lines := []string{}
 	for line := range strings.Lines(string(data)) {
-		lines = append(lines, strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"))
+		lines = append(lines, chop(line))
 	}
 	return &tensor.Tensor{Elem: dtype.String, Shape: []int{len(lines)}, Str: lines}, nil
 }
 
 // Whole is a tensor [1] of one string: all of the text but the end of its last line.
 func Whole(data []byte) (*tensor.Tensor, error) {
-	if i := firstInvalid(data); i >= 0 {
-		return nil, fmt.Errorf("byte %d is no UTF-8: %w", i, ErrMalformed)
+	if err := check(data); err != nil {
+		return nil, err
 	}
-	return &tensor.Tensor{Elem: dtype.String, Shape: []int{1}, Str: []string{strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")}}, nil
+	return &tensor.Tensor{Elem: dtype.String, Shape: []int{1}, Str: []string{chop(string(data))}}, nil
 }
 
-func firstInvalid(data []byte) int {
+// chop takes the end of a line away.
+func chop(s string) string { return strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r") }
+
+// check refuses what is no UTF-8.
+func check(data []byte) error {
 	for i := 0; i < len(data); {
 		r, n := utf8.DecodeRune(data[i:])
 		if r == utf8.RuneError && n == 1 {
-			return i
+			return fmt.Errorf("byte %d is no UTF-8: %w", i, ErrMalformed)
 		}
 		i += n
 	}
-	return -1
+	return nil
 }
 
 // Numbers is a tensor [rows, columns], or [n] where there is one row or one column: a row a line, its numbers apart by
