@@ -34,6 +34,25 @@ func (f *inputFlags) add(c *cobra.Command, folder string) {
 	fl.StringVar(&f.dir, folder, "", "folder of input_K.pb")
 	fl.Uint64Var(&f.seed, "seed", 1, "of inputs that are made up")
 	f.pre.add(c)
+	must(c.RegisterFlagCompletionFunc("input", inputNames))
+	must(c.MarkFlagDirname(folder))
+}
+
+// inputNames completes NAME= of the model on the command line, and then files.
+func inputNames(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) != 1 || strings.Contains(begun, "=") {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	l, err := openModel(args[0], &modelFlags{})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	defer l.close()
+	var out []string
+	for _, info := range l.inputs {
+		out = append(out, info.Name+"=")
+	}
+	return out, cobra.ShellCompDirectiveNoSpace
 }
 
 // openFor opens a model and reads its inputs. check, where there is one, sees the model before they are read.

@@ -226,3 +226,21 @@ func TestTextByType(t *testing.T) {
 		}
 	}
 }
+
+func TestInputCompletion(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"run", addition, "--input", ""}, "x=\ny=\n:2\n"},
+		{[]string{"verify", addition, "--input", ""}, "x=\ny=\n:2\n"},
+		{[]string{"run", addition, "--input", "x=@"}, ":0\n"},
+		{[]string{"run", "absent.onnx", "--input", ""}, ":0\n"},
+		{[]string{"bench", addition, "--resize", ""}, "stretch\nletterbox\ncrop\n:4\n"},
+		{[]string{"profile", addition, "--preprocess", ""}, "json\n:8\n"},
+	} {
+		if got := ok(t, append([]string{"__complete"}, c.args...)...); got != c.want {
+			t.Errorf("%v: %q, want %q", c.args, got, c.want)
+		}
+	}
+}

@@ -36,23 +36,31 @@ type preprocessFlags struct {
 
 func (p *preprocessFlags) add(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&p.preset, "preset", "", "picture preprocessing: imagenet, half, bytes, bytes-bgr, caffe-crop or mnist")
+	choice(c, &p.preset, "preset", "picture preprocessing: ", "imagenet", "half", "bytes", "bytes-bgr", "caffe-crop", "mnist")
 	f.StringVar(&p.file, "preprocess", "", "JSON file of how pictures and sounds become inputs; default MODEL.preprocess.json, where it is there")
-	f.StringVar(&p.resize, "resize", "", "stretch, letterbox or crop")
+	choice(c, &p.resize, "resize", "", "stretch", "letterbox", "crop")
 	f.StringVar(&p.size, "size", "", "size of the picture for the model, as WIDTHxHEIGHT")
 	f.IntVar(&p.shortSide, "short-side", 0, "with --resize crop: resize the short side to this first")
-	f.StringVar(&p.filter, "filter", "", "bilinear, bicubic, linear or nearest")
+	choice(c, &p.filter, "filter", "", "bilinear", "bicubic", "linear", "nearest")
 	f.StringVar(&p.region, "crop", "", "part of the picture to use, as X,Y,WIDTH,HEIGHT")
 	f.StringVar(&p.fill, "fill", "", "with --resize letterbox: colour around the picture, as 114 or 114,114,114")
-	f.StringVar(&p.order, "order", "", "rgb, bgr or gray")
-	f.StringVar(&p.layout, "layout", "", "nchw or nhwc")
+	choice(c, &p.order, "order", "", "rgb", "bgr", "gray")
+	choice(c, &p.layout, "layout", "", "nchw", "nhwc")
 	f.Float64Var(&p.scale, "scale", 0, "values 0..255 are divided by this; default 255")
 	f.StringVar(&p.mean, "mean", "", "subtracted after the division, as 0.485,0.456,0.406")
 	f.StringVar(&p.std, "std", "", "divided by after that, as 0.229,0.224,0.225")
 	f.IntVar(&p.sound.Rate, "rate", 0, "samples a second that a sound must have; nothing is resampled")
 	f.BoolVar(&p.sound.Mono, "mono", false, "mix the channels of a sound")
 	f.IntVar(&p.sound.Samples, "samples", 0, "cut a sound to this length, or fill it up with zeros")
+	must(c.MarkFlagFilename("preprocess", "json"))
 	p.changed = f.Changed
+}
+
+// choice adds a flag that takes one of some words.
+func choice(c *cobra.Command, p *string, name, help string, words ...string) {
+	last := len(words) - 1
+	c.Flags().StringVar(p, name, "", help+strings.Join(words[:last], ", ")+" or "+words[last])
+	must(c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
 }
 
 // given reports whether a flag stands on the command line.
