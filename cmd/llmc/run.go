@@ -43,6 +43,8 @@ The value of an input is a literal as in JSON, a picture (.png, .jpg), a sound (
                     gives every input its array
   .txt              for strings a line each, or all of the text where the input takes one string; for u8 the bytes of the
                     file; for other types rows of numbers
+Literals and text take the rank of the input where their elements fill it; a list for several open axes, as [batch,
+length], goes along the last.
 
 How pictures and sounds become tensors is said by flags, by a preset, or by a JSON file MODEL.preprocess.json beside the
 model. Sounds go from -1 to 1, or stay integers where the input has the file's type:
