@@ -19,9 +19,8 @@ import (
 
 // benchFlags are the flags of llmc bench.
 type benchFlags struct {
-	run     runFlags // model and inputs
+	in      inputFlags
 	threads []string
-	data    string
 	runs    int
 	time    time.Duration
 	worker  bool
@@ -56,11 +55,9 @@ that times several engines in turn.`,
 		},
 	}
 	fl := c.Flags()
-	f.run.model.addOpening(c)
+	f.in.model.addOpening(c)
 	fl.StringSliceVar(&f.threads, "threads", []string{"0"}, "numbers of processors, one measurement each; 0 is all")
-	fl.StringArrayVarP(&f.run.inputs, "input", "i", nil, "NAME=VALUE, as for llmc run")
-	fl.StringVar(&f.data, "data", "", "folder of input_K.pb")
-	fl.Uint64Var(&f.run.seed, "seed", 1, "of inputs that are made up")
+	f.in.add(c, "data")
 	fl.IntVar(&f.runs, "runs", 0, "run this often; 0 is as often as fits in --time, at least 5 times")
 	fl.DurationVar(&f.time, "time", 2*time.Second, "time for each measurement")
 	fl.BoolVar(&f.worker, "worker", false, `speak "onnxbench 1" on standard input and output`)
@@ -104,21 +101,13 @@ func (a *app) bench(ctx context.Context, f *benchFlags, path string) error {
 	if f.runs < 0 || f.time <= 0 {
 		return usagef("--runs and --time: want more than nothing")
 	}
-	f.run.inDir, f.run.random = f.data, true
-	f.run.pic.changed = func(string) bool { return false }
+	f.in.random = true
 	start := time.Now()
-	l, err := openModel(path, &f.run.model)
+	l, inputs, err := a.ready(ctx, &f.in, path, nil)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	inputs, err := l.readInputs(&f.run)
-	if err != nil {
-		return err
-	}
-	if err := l.build(ctx, a, inputs); err != nil {
-		return err
-	}
 	load := time.Since(start)
 	var list []measurement
 	bar := a.stageProgress("measuring", len(threads))
@@ -149,7 +138,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, path string) error {
 const minRuns = 5
 
 // measure times runs with n threads. Two runs go before: they lay memory out and fault it in.
-func measure(ctx context.Context, l *loaded, inputs llmc.Tensors, n int, f *benchFlags) (*measurement, error) {
+func measure(ctx context.Context, l *loaded, inputs llmc.Values, n int, f *benchFlags) (*measurement, error) {
 	opts := l.opts
 	opts.Threads = n
 	model, err := llmc.Load(l.model.Program(), nil, opts)
@@ -161,17 +150,12 @@ func measure(ctx context.Context, l *loaded, inputs llmc.Tensors, n int, f *benc
 	if err != nil {
 		return nil, err
 	}
-	in := make([]*llmc.Tensor, len(l.inputs))
-	for i, info := range model.Inputs() {
-		in[i] = inputs[info.Name]
-	}
-	out := make([]*llmc.Tensor, len(model.Outputs()))
+	run := repeated(s, model, inputs)
 	var times []time.Duration
 	begin := time.Now()
 	for i := 0; ; i++ {
-		clear(out)
 		start := time.Now()
-		if err := s.RunInto(ctx, in, out); err != nil {
+		if err := run(ctx); err != nil {
 			return nil, err
 		}
 		if i == 1 {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,45 +37,32 @@ func boxText(t *onnxpb.TypeProto) (string, bool) {
 }
 
 // readBox reads a .pb file that holds an input that is no tensor.
-func (l *loaded) readBox(path string, info llmc.Info) error {
+func readBox(path string, info llmc.Info) (tensor.Value, error) {
 	if strings.ToLower(filepath.Ext(path)) != ".pb" {
-		return usagef("input %q is a %s: want a file .pb", info.Name, info.Type)
+		return tensor.Value{}, wantProto(info)
 	}
 	t, err := ir.ParseType(info.Type)
 	if err != nil {
-		return err
+		return tensor.Value{}, err
 	}
-	data, err := readBytes(path)
-	if err != nil {
-		return err
-	}
-	v, err := onnxpb.ParseValue(data, t.Kind)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	l.keepBox(info.Name, v)
-	return nil
+	return readProto(path, t.Kind)
+}
+
+func wantProto(info llmc.Info) error {
+	return usagef("input %q is a %s: want a file .pb", info.Name, info.Type)
 }
 
 // emptyBox is the zero of an input that is no tensor: nothing in it.
-func (l *loaded) emptyBox(info llmc.Info) error {
+func emptyBox(info llmc.Info) (tensor.Value, error) {
 	t, err := ir.ParseType(info.Type)
 	if err != nil {
-		return err
+		return tensor.Value{}, err
 	}
 	v := tensor.Value{Kind: t.Kind}
 	if t.Kind == tensor.KindMap {
 		v.Keys = tensor.New(t.Key, 0)
 	}
-	l.keepBox(info.Name, v)
-	return nil
-}
-
-func (l *loaded) keepBox(name string, v tensor.Value) {
-	if l.boxes == nil {
-		l.boxes = llmc.Values{}
-	}
-	l.boxes[name] = v
+	return v, nil
 }
 
 // appendValue writes JSON: a tensor as tensorjson does, a sequence as a list, a map as an object, an empty optional
@@ -134,11 +119,5 @@ func writeValue(path, name string, v tensor.Value) error {
 	default:
 		return usagef("%s: a %v goes to a file .json or .pb", path, v.Kind)
 	}
-	if err != nil {
-		return fmt.Errorf("output %q: %w", name, err)
-	}
-	if err := os.WriteFile(path, data, 0o666); err != nil {
-		return pathError(err)
-	}
-	return nil
+	return writeFile(path, name, data, err)
 }

@@ -14,7 +14,7 @@ import (
 
 // checkFlags are the flags of llmc check.
 type checkFlags struct {
-	run     runFlags
+	in      inputFlags
 	timeout time.Duration
 }
 
@@ -39,8 +39,8 @@ Exit code 0 means that all of it worked, 1 that it did not: one line on standard
 			return a.check(cmd.Context(), &f, args[0])
 		},
 	}
-	f.run.model.memory = 256 << 20
-	f.run.model.addFor(c)
+	f.in.model.memory = 256 << 20
+	f.in.model.addFor(c)
 	c.Flags().DurationVar(&f.timeout, "timeout", f.timeout, "time for all of it")
 	return c
 }
@@ -59,13 +59,12 @@ func (a *app) check(ctx context.Context, f *checkFlags, path string) error {
 	if f.timeout <= 0 {
 		return usagef("--timeout: want a time such as 5s, got %v", f.timeout)
 	}
-	f.run.zeros = true
-	f.run.pic.changed = func(string) bool { return false }
+	f.in.zeros = true
 	if err := readable(path); err != nil {
 		return err
 	}
-	work := func(ctx context.Context) error { return a.checkOnce(ctx, &f.run, path) }
-	err := watched(ctx, f.timeout, heapLimit(int64(f.run.model.memory), path), work)
+	work := func(ctx context.Context) error { return a.checkOnce(ctx, &f.in, path) }
+	err := watched(ctx, f.timeout, heapLimit(int64(f.in.model.memory), path), work)
 	if err == nil {
 		a.verdict(path, "")
 		return nil
@@ -93,29 +92,19 @@ func (a *app) verdict(path, reason string) {
 }
 
 // checkOnce loads, compiles and runs.
-func (a *app) checkOnce(ctx context.Context, f *runFlags, path string) error {
+func (a *app) checkOnce(ctx context.Context, f *inputFlags, path string) error {
 	quiet := *a // what it was compiled for is no part of the verdict
 	quiet.quiet = true
-	l, err := openModel(path, &f.model)
+	l, inputs, err := quiet.ready(ctx, f, path, func(*loaded) error { return ctx.Err() })
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	inputs, err := l.readInputs(f)
-	if err != nil {
-		return err
-	}
-	if err := l.build(ctx, &quiet, inputs); err != nil {
-		return err
-	}
 	s, err := l.model.NewSession()
 	if err != nil {
 		return err
 	}
-	_, err = s.RunValues(ctx, l.values(inputs))
+	_, err = s.RunValues(ctx, inputs)
 	return err
 }
 

@@ -88,7 +88,7 @@ var thirdParty = []importRow{
 	{"github.com/spf13/pflag", []string{"cmd/llmc"}},
 	{"github.com/vbauerster/mpb/v8", []string{"cmd/llmc"}},
 	{"github.com/google/flatbuffers", []string{"runtime/program/..."}},
-	{"google.golang.org/protobuf", []string{"formats/..."}},
+	{"google.golang.org/protobuf", []string{"formats/...", "frontend/onnx/onnxtest"}}, // which writes models for tests
 	{"golang.org/x/sys", []string{"formats/mmap", "runtime/...", "cmd/llmc"}},
 	{"golang.org/x/exp", []string{"..."}},
 	{"golang.org/x/image", []string{"formats/picture", "ir/host/images"}},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sort"
 	"strconv"
 	"strings"
@@ -95,7 +96,6 @@ type loaded struct {
 	outputs []llmc.Info
 	files   []string // names by position of input_K.pb: graph.input with what has an initializer
 	model   *llmc.Model
-	boxes   llmc.Values // inputs that are no tensors, once they have been read
 }
 
 // openModel opens a model or program.
@@ -254,7 +254,7 @@ func (l *loaded) input(name string) (int, bool) {
 
 // build compiles an .onnx file. Where the model cannot be compiled for all sizes, it is compiled for those of
 // inputs, and that is said.
-func (l *loaded) build(ctx context.Context, a *app, inputs llmc.Tensors) error {
+func (l *loaded) build(ctx context.Context, a *app, inputs llmc.Values) error {
 	if l.model != nil {
 		return nil
 	}
@@ -276,24 +276,23 @@ func (l *loaded) build(ctx context.Context, a *app, inputs llmc.Tensors) error {
 }
 
 // reopen reads the model again, for inputs of these shapes.
-func (l *loaded) reopen(inputs llmc.Tensors) error {
-	shapes := map[string][]int{}
-	for name, s := range l.shapes {
-		shapes[name] = s
-	}
-	for name, t := range inputs {
-		shapes[name] = t.Shape
-	}
-	for name, v := range l.boxes {
+func (l *loaded) reopen(inputs llmc.Values) error {
+	l.close()
+	l.fixed = true
+	var err error
+	l.src, err = l.openSized(inputs)
+	return err
+}
+
+// openSized imports the model for inputs of these shapes.
+func (l *loaded) openSized(inputs llmc.Values) (*driver.Source, error) {
+	shapes := maps.Clone(l.shapes)
+	for name, v := range inputs {
 		if s, ok := sharedShape(v); ok {
 			shapes[name] = s
 		}
 	}
-	l.close()
-	l.fixed = true
-	var err error
-	l.src, err = driver.Open(l.path, driver.OpenOptions{Dims: l.dims, Shapes: shapes})
-	return err
+	return driver.Open(l.path, driver.OpenOptions{Dims: l.dims, Shapes: shapes})
 }
 
 // compileDims are the values of dimensions that are left to the passes.

@@ -84,21 +84,19 @@ func (a *app) writeModelPage(ctx context.Context, l *loaded, path string, profil
 
 // trial runs a session on inputs that are made up: random ones, or zeros where a model refuses those. Buffers are placed
 // before the first step, so that they are known even if a later one fails.
-func (l *loaded) trial(ctx context.Context, s *exec.Session) (llmc.Tensors, error) {
+func (l *loaded) trial(ctx context.Context, s *exec.Session) (llmc.Values, error) {
 	e := s.Entry()
 	var first error
 	for _, zeros := range []bool{false, true} {
-		f := &runFlags{random: !zeros, zeros: zeros, seed: 1, model: modelFlags{memory: byteSize(l.opts.MaxMemory)}}
-		f.pic.changed = func(string) bool { return false }
+		f := &inputFlags{random: !zeros, zeros: zeros, seed: 1, model: modelFlags{memory: byteSize(l.opts.MaxMemory)}}
 		inputs, err := l.readInputs(f)
 		if err == nil {
 			for _, st := range e.States { // the session has them
 				delete(inputs, e.Inputs[st.Input].Name)
 			}
-			all := l.values(inputs)
 			in := make([]tensor.Value, len(e.Inputs))
 			for i := range e.Inputs {
-				in[i] = all[e.Inputs[i].Name]
+				in[i] = inputs[e.Inputs[i].Name]
 			}
 			if _, err = s.RunValues(ctx, in); err == nil {
 				return inputs, nil

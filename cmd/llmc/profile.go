@@ -19,8 +19,7 @@ import (
 
 // profileFlags are the flags of llmc profile.
 type profileFlags struct {
-	run   runFlags
-	data  string
+	in    inputFlags
 	time  time.Duration
 	by    string
 	most  int
@@ -45,10 +44,8 @@ Times are medians. Inputs that are not given are made up, as for llmc bench.`,
 		},
 	}
 	fl := c.Flags()
-	f.run.model.add(c)
-	fl.StringArrayVarP(&f.run.inputs, "input", "i", nil, "NAME=VALUE, as for llmc run")
-	fl.StringVar(&f.data, "data", "", "folder of input_K.pb")
-	fl.Uint64Var(&f.run.seed, "seed", 1, "of inputs that are made up")
+	f.in.model.add(c)
+	f.in.add(c, "data")
 	fl.DurationVar(&f.time, "time", 2*time.Second, "time for the measurement")
 	fl.StringVar(&f.by, "by", "step", `one line for each "step", or for each "op" or "kernel"`)
 	fl.IntVar(&f.most, "most", 40, "lines at the most; 0 is all")
@@ -88,20 +85,12 @@ func (a *app) profile(ctx context.Context, f *profileFlags, path string) error {
 	if f.by != "step" && f.by != "op" && f.by != "kernel" {
 		return usagef(`--by: want "step", "op" or "kernel", got %q`, f.by)
 	}
-	f.run.inDir, f.run.random = f.data, true
-	f.run.pic.changed = func(string) bool { return false }
-	l, err := openModel(path, &f.run.model)
+	f.in.random = true
+	l, inputs, err := a.ready(ctx, &f.in, path, nil)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	inputs, err := l.readInputs(&f.run)
-	if err != nil {
-		return err
-	}
-	if err := l.build(ctx, a, inputs); err != nil {
-		return err
-	}
 	list, total, events, err := profileSteps(ctx, l, inputs, f.time)
 	if err != nil {
 		return err
@@ -129,23 +118,18 @@ func (a *app) profile(ctx context.Context, f *profileFlags, path string) error {
 }
 
 // profileSteps runs the model and returns the median time of each step.
-func profileSteps(ctx context.Context, l *loaded, inputs llmc.Tensors, budget time.Duration) ([]stepTime, time.Duration, []traceEvent, error) {
+func profileSteps(ctx context.Context, l *loaded, inputs llmc.Values, budget time.Duration) ([]stepTime, time.Duration, []traceEvent, error) {
 	s, err := l.model.NewSession()
 	if err != nil {
 		return nil, 0, nil, err
 	}
-	in := make([]*llmc.Tensor, len(l.inputs))
-	for i, info := range l.model.Inputs() {
-		in[i] = inputs[info.Name]
-	}
-	out := make([]*llmc.Tensor, len(l.model.Outputs()))
+	once := repeated(s, l.model, inputs)
 	steps := l.model.Program().Entries[0].Body.Steps
 	times := make([][]time.Duration, len(steps))
 	var events []traceEvent
 	var totals []time.Duration
 	begin := time.Now()
 	for run := 0; run < 3 || time.Since(begin) < budget && run < 10000; run++ {
-		clear(out)
 		events = events[:0]
 		start := time.Now()
 		s.SetTrace(func(i int, at time.Time, took time.Duration) {
@@ -154,7 +138,7 @@ func profileSteps(ctx context.Context, l *loaded, inputs llmc.Tensors, budget ti
 			}
 			events = append(events, traceEvent{stepName(&steps[i]), steps[i].Anchor.String(), "X", float64(at.Sub(start).Nanoseconds()) / 1e3, float64(took.Nanoseconds()) / 1e3, 1, 1})
 		})
-		if err := s.RunInto(ctx, in, out); err != nil {
+		if err := once(ctx); err != nil {
 			return nil, 0, nil, err
 		}
 		if run >= 2 {

@@ -15,23 +15,19 @@ import (
 
 	"github.com/llmc-go/llmc"
 	"github.com/llmc-go/llmc/codegen/driver"
-	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/runtime/exec"
 )
 
 // runFlags are the flags of llmc run.
 type runFlags struct {
-	model           modelFlags
-	pic             pictureFlags
-	inputs, outputs []string
-	inDir, outDir   string
-	top             int
-	labels          string
-	explain, random bool
-	zeros           bool
-	timeout         time.Duration
-	seed            uint64
+	inputFlags
+	outputs []string
+	outDir  string
+	top     int
+	labels  string
+	explain bool
+	timeout time.Duration
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -41,16 +37,29 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Run a model or program once",
 		Long: `Run takes an .onnx file, which it compiles in memory, or an .llmc file.
 
-The value of an input is a literal as in JSON, a file after @ (.npy, .pb, .json), or a picture (.png, .jpg). How pictures
-become tensors is said by flags, by a preset, or by a JSON file MODEL.preprocess.json beside the model:
-  {"resize": "crop", "short_side": 256, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+The value of an input is a literal as in JSON, a picture (.png, .jpg), a sound (.wav), or a file after @:
+  .npy, .pb, .json  a tensor
+  .npz              the array of the input's name, or the only one; x=@all.npz:KEY picks one, and @all.npz without a name
+                    gives every input its array
+  .txt              for strings a line each, or all of the text where the input takes one string; for u8 the bytes of the
+                    file; for other types rows of numbers
+Literals and text take the rank of the input where their elements fill it; a list for several open axes, as [batch,
+length], goes along the last.
 
-Outputs go to files (.npy, .pb, .json), or to standard output as JSON; --top writes the largest values instead.
+How pictures and sounds become tensors is said by flags, by a preset, or by a JSON file MODEL.preprocess.json beside the
+model. Sounds go from -1 to 1, or stay integers where the input has the file's type:
+  {"resize": "crop", "short_side": 256, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+  {"sound": {"rate": 16000, "mono": true, "samples": 16000}}
+
+Outputs go to files (.npy, .npz, .pb, .json), all of them to one file .npz without a name, or to standard output as JSON;
+--top writes the largest values instead.
 With --inputs and --outputs, input_K.pb is the K-th input of the graph and output_K.pb the K-th output; the exit code
 is 3 where something in the model is not supported.`,
 		Example: `  llmc run mnist.onnx --input digit.png --top 3
   llmc run model.llmc --input image=cat.jpg --preset imagenet --top 5 --labels labels.json
   llmc run model.onnx --input x=@x.npy --input 'scale=[0.5, 2]' -o y=y.npy
+  llmc run speech.onnx --input audio=speech.wav --rate 16000 --mono -o out.npz
+  llmc run model.onnx --input @inputs.npz -o outputs.npz
   llmc run model.onnx --inputs test_data_set_0 --outputs out
   llmc run model.onnx --random --dim batch=2 --explain -q`,
 		Args:              cobra.ExactArgs(1),
@@ -64,26 +73,23 @@ is 3 where something in the model is not supported.`,
 			}
 			err := a.run(ctx, &f, args[0])
 			var e *exitError
-			if err != nil && f.inDir != "" && driver.IsUnsupported(err) && !errors.As(err, &e) {
+			if err != nil && f.dir != "" && driver.IsUnsupported(err) && !errors.As(err, &e) {
 				return &exitError{exitUnsupported, err}
 			}
 			return err
 		},
 	}
 	fl := c.Flags()
-	fl.StringArrayVarP(&f.inputs, "input", "i", nil, "NAME=VALUE; the name may be missing where there is one input")
-	fl.StringArrayVarP(&f.outputs, "output", "o", nil, "NAME=FILE; the name may be missing where there is one output")
-	fl.StringVar(&f.inDir, "inputs", "", "folder of input_K.pb")
+	fl.StringArrayVarP(&f.outputs, "output", "o", nil, "NAME=FILE, where NAME may be missing if there is one output, or a file .npz for all")
 	fl.StringVar(&f.outDir, "outputs", "", "folder for output_K.pb")
 	fl.IntVar(&f.top, "top", 0, "write the K largest values of the first output, with their positions")
 	fl.StringVar(&f.labels, "labels", "", "names for --top: a JSON array, a JSON object, or a name a line")
 	fl.BoolVar(&f.explain, "explain", false, "write every step with its kernel to standard error")
 	fl.BoolVar(&f.random, "random", false, "make up values for inputs that are not given")
 	fl.BoolVar(&f.zeros, "zeros", false, "zeros for inputs that are not given")
-	fl.Uint64Var(&f.seed, "seed", 1, "of --random")
 	fl.DurationVar(&f.timeout, "timeout", 0, "time for all of it; 0 is no limit")
 	f.model.add(c)
-	f.pic.add(c)
+	f.add(c, "inputs")
 	return c
 }
 
@@ -92,39 +98,26 @@ func modelFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDire
 }
 
 func (a *app) run(ctx context.Context, f *runFlags, path string) error {
-	l, err := openModel(path, &f.model)
+	var outputs []outputFile
+	var labels []string
+	start := time.Now()
+	l, inputs, err := a.ready(ctx, &f.inputFlags, path, func(l *loaded) (err error) {
+		if outputs, err = outputFiles(f.outputs, l.outputs); err == nil && f.labels != "" {
+			labels, err = readLabels(f.labels)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	outputs, err := outputFiles(f.outputs, l.outputs)
-	if err != nil {
-		return err
-	}
-	var labels []string
-	if f.labels != "" {
-		if labels, err = readLabels(f.labels); err != nil {
-			return err
-		}
-	}
-	inputs, err := l.readInputs(f)
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	bar := a.stageProgress("compiling "+filepath.Base(path), 1)
-	err = l.build(ctx, a, inputs)
-	bar.stop()
-	if err != nil {
-		return err
-	}
 	built := time.Since(start)
 	s, err := l.model.NewSession()
 	if err != nil {
 		return err
 	}
 	start = time.Now()
-	res, err := s.RunValues(ctx, l.values(inputs))
+	res, err := s.RunValues(ctx, inputs)
 	if err != nil {
 		return err
 	}
@@ -137,148 +130,35 @@ func (a *app) run(ctx context.Context, f *runFlags, path string) error {
 	return a.emit(f, l.model.Outputs(), res, outputs, labels)
 }
 
-// values are all inputs: tensors, and those of other kinds that readInputs has kept apart.
-func (l *loaded) values(inputs llmc.Tensors) llmc.Values {
-	all := llmc.Values{}
-	for name, t := range inputs {
-		all[name] = tensor.ValueOf(t)
-	}
-	for name, v := range l.boxes {
-		all[name] = v
-	}
-	return all
+// outputFile is an output that goes to a file, or several that go to an archive.
+type outputFile struct {
+	names []string
+	path  string
 }
-
-// readInputs makes the tensors of all inputs; values of other kinds it keeps in l.boxes.
-func (l *loaded) readInputs(f *runFlags) (llmc.Tensors, error) {
-	in := llmc.Tensors{}
-	if f.inDir != "" {
-		if err := l.readDir(f.inDir, in); err != nil {
-			return nil, err
-		}
-	}
-	pic, err := f.pic.options(l.path)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range f.inputs {
-		info, value, err := splitInput(s, l.inputs)
-		if err != nil {
-			return nil, err
-		}
-		if info.Type != "" {
-			if err := l.readBox(strings.TrimPrefix(value, "@"), info); err != nil {
-				return nil, inputError(info.Name, err)
-			}
-			continue
-		}
-		if in[info.Name], err = readInput(value, info, l.dims, pic); err != nil {
-			return nil, err
-		}
-	}
-	var missing []llmc.Info
-	for _, info := range l.inputs {
-		if _, ok := l.boxes[info.Name]; ok || in[info.Name] != nil {
-			continue
-		}
-		if !f.random && !f.zeros {
-			missing = append(missing, info)
-			continue
-		}
-		if info.Type != "" {
-			if err := l.emptyBox(info); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		shape, err := l.shape(info)
-		if err != nil {
-			return nil, err
-		}
-		if in[info.Name], err = f.madeUp(info, shape, l.dims); err != nil {
-			return nil, err
-		}
-	}
-	if len(missing) > 0 && l.why != nil {
-		return nil, l.why
-	}
-	if len(missing) > 0 {
-		var list []string
-		for _, m := range missing {
-			list = append(list, m.String())
-		}
-		return nil, usagef("no value for %s: give --input NAME=VALUE, --random or --zeros", strings.Join(list, ", "))
-	}
-	return in, nil
-}
-
-// madeUp is the value of an input that nobody gave.
-func (f *runFlags) madeUp(info llmc.Info, shape []int, dims map[string]int64) (*tensor.Tensor, error) {
-	n, ok := tensor.Count(shape)
-	if limit := int64(f.model.memory); !ok || n > maxMadeUp || limit > 0 && int64(info.Elem.Bytes(n)) > limit {
-		return nil, fmt.Errorf("input %q: %v%v does not fit into memory", info.Name, info.Elem, shape)
-	}
-	if f.random {
-		return randomInput(info, shape, dims, f.seed)
-	}
-	return tensor.New(info.Elem, shape...), nil
-}
-
-// maxMadeUp bounds an input that nobody gave, in elements.
-const maxMadeUp = 1 << 28
-
-// readDir reads input_K.pb. Files for inputs with an initializer are read past.
-func (l *loaded) readDir(dir string, in llmc.Tensors) error {
-	if _, err := os.Stat(dir); err != nil {
-		return &exitError{exitNoInput, pathError(err)}
-	}
-	for k, name := range l.files {
-		path := filepath.Join(dir, fmt.Sprintf("input_%d.pb", k))
-		at, ok := l.input(name)
-		if !ok {
-			continue
-		}
-		if _, err := os.Stat(path); err != nil {
-			continue // reported as missing, unless --input gives it
-		}
-		if info := l.inputs[at]; info.Type != "" {
-			if err := l.readBox(path, info); err != nil {
-				return err
-			}
-			continue
-		}
-		data, err := readBytes(path)
-		if err != nil {
-			return err
-		}
-		if in[name], _, err = onnxpb.ParseTensor(data); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	return nil
-}
-
-// outputFile is an output that goes to a file.
-type outputFile struct{ name, path string }
 
 func outputFiles(l []string, infos []llmc.Info) ([]outputFile, error) {
 	var out []outputFile
 	for _, s := range l {
 		name, path, ok := cutLast(s)
+		ext := strings.ToLower(filepath.Ext(path))
+		if !ok && ext == ".npz" {
+			out = append(out, outputFile{nil, path}) // all of them
+			continue
+		}
 		if !ok && len(infos) == 1 {
 			name, path = infos[0].Name, s
 		} else if !ok {
-			return nil, usagef("-o %q: want NAME=FILE", s)
+			return nil, usagef("-o %q: want NAME=FILE, or one file .npz", s)
 		}
 		if len(infos) > 0 && !slices.ContainsFunc(infos, func(i llmc.Info) bool { return i.Name == name }) {
 			return nil, usagef("-o: the model has no output %q; its outputs are %s", name, names(infos))
 		}
-		switch strings.ToLower(filepath.Ext(path)) {
-		case ".npy", ".json", ".pb":
+		switch ext {
+		case ".npy", ".npz", ".json", ".pb":
 		default:
-			return nil, usagef("-o %s: want a file .npy, .json or .pb", path)
+			return nil, usagef("-o %s: want a file .npy, .npz, .json or .pb", path)
 		}
-		out = append(out, outputFile{name, path})
+		out = append(out, outputFile{[]string{name}, path})
 	}
 	return out, nil
 }
@@ -294,11 +174,21 @@ func cutLast(s string) (name, value string, ok bool) {
 // emit writes results where they are wanted.
 func (a *app) emit(f *runFlags, infos []llmc.Info, res llmc.Values, files []outputFile, labels []string) error {
 	for _, o := range files {
-		v, ok := res[o.name]
-		if !ok {
-			return usagef("-o: the model has no output %q; its outputs are %s", o.name, names(infos))
+		if o.names == nil {
+			o.names = nameList(infos)
 		}
-		if err := writeValue(o.path, o.name, v); err != nil {
+		for _, name := range o.names {
+			if _, ok := res[name]; !ok {
+				return usagef("-o: the model has no output %q; its outputs are %s", name, names(infos))
+			}
+		}
+		var err error
+		if strings.ToLower(filepath.Ext(o.path)) == ".npz" {
+			err = writeArchive(o.path, o.names, res)
+		} else {
+			err = writeValue(o.path, o.names[0], res[o.names[0]])
+		}
+		if err != nil {
 			return err
 		}
 	}

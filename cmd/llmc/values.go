@@ -1,19 +1,23 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/llmc-go/llmc"
+	"github.com/llmc-go/llmc/formats/input"
 	"github.com/llmc-go/llmc/formats/npy"
 	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/formats/picture"
 	"github.com/llmc-go/llmc/formats/tensorjson"
+	"github.com/llmc-go/llmc/formats/text"
+	"github.com/llmc-go/llmc/formats/wav"
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
@@ -48,50 +52,66 @@ func splitInput(s string, infos []llmc.Info) (llmc.Info, string, error) {
 	return llmc.Info{}, "", usagef("--input: the model has no input %q; its inputs are %s", name, names(infos))
 }
 
-func names(infos []llmc.Info) string {
+func names(infos []llmc.Info) string { return quoted(nameList(infos)) }
+
+func nameList(infos []llmc.Info) []string {
 	l := make([]string, len(infos))
 	for i := range infos {
-		l[i] = strconv.Quote(infos[i].Name)
+		l[i] = infos[i].Name
 	}
-	return strings.Join(l, ", ")
+	return l
 }
 
-// readInput makes the tensor of one --input: a literal, a file after @, or a picture.
-func readInput(value string, info llmc.Info, dims map[string]int64, pic picture.Options) (*tensor.Tensor, error) {
+func quoted(l []string) string {
+	q := make([]string, len(l))
+	for i, s := range l {
+		q[i] = strconv.Quote(s)
+	}
+	return strings.Join(q, ", ")
+}
+
+// reader makes tensors of what --input says.
+type reader struct {
+	dims     map[string]int64
+	pre      preprocessing
+	archives map[string]*npy.Archive // by path
+}
+
+// read makes the tensor of one --input: a literal, a file after @, a picture or a sound.
+func (r *reader) read(value string, info llmc.Info) (*tensor.Tensor, error) {
 	path, isFile := strings.CutPrefix(value, "@")
 	ext := strings.ToLower(filepath.Ext(path))
-	isPicture := ext == ".png" || ext == ".jpg" || ext == ".jpeg"
-	if !isFile && isPicture && info.Elem != dtype.String {
-		isFile = true
-	}
-	var t *tensor.Tensor
-	var err error
-	switch {
-	case !isFile:
-		t, err = tensorjson.Decode([]byte(value), info.Elem)
+	media := slices.Contains([]string{".png", ".jpg", ".jpeg", ".wav"}, ext)
+	if !isFile && (!media || info.Elem == dtype.String) {
+		t, err := tensorjson.Decode([]byte(value), info.Elem)
 		if err != nil {
 			return nil, usagef("input %q: %v", info.Name, err)
 		}
-	case isPicture:
-		t, err = readPicture(path, info, dims, pic)
+		r.fit(t, info)
+		return t, nil
+	}
+	var t *tensor.Tensor
+	var err error
+	archive, key, packed := cutArchive(path)
+	switch {
+	case packed:
+		t, err = r.readArchived(archive, key, info.Name)
+	case ext == ".wav":
+		t, err = r.readSound(path, info)
+	case media:
+		t, err = r.readPicture(path, info)
+	case ext == ".txt":
+		t, err = r.readText(path, info)
 	default:
 		t, err = readTensor(path, info.Elem)
 	}
 	if err != nil {
 		return nil, inputError(info.Name, err)
 	}
-	if !isFile || ext == ".json" {
-		fit(t, info, dims)
+	if ext == ".json" || ext == ".txt" {
+		r.fit(t, info)
 	}
 	return t, nil
-}
-
-func inputError(name string, err error) error {
-	var e *exitError
-	if errors.As(err, &e) {
-		return err
-	}
-	return fmt.Errorf("input %q: %w", name, err)
 }
 
 // readBytes reads a file that the user named.
@@ -103,12 +123,20 @@ func readBytes(path string) ([]byte, error) {
 	return data, nil
 }
 
+// inFile says in which file an error is.
+func inFile(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
 // readTensor reads a tensor file by its extension.
 func readTensor(path string, elem dtype.Type) (*tensor.Tensor, error) {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".npy", ".pb", ".json":
 	default:
-		return nil, usagef("%s: want a file .npy, .pb, .json, .png or .jpg", path)
+		return nil, usagef("%s: want a file .npy, .npz, .pb, .json, .txt, .png, .jpg or .wav", path)
 	}
 	data, err := readBytes(path)
 	if err != nil {
@@ -123,53 +151,89 @@ func readTensor(path string, elem dtype.Type) (*tensor.Tensor, error) {
 	case ".json":
 		t, err = tensorjson.Decode(data, elem)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return t, nil
+	return t, inFile(path, err)
 }
 
-func readPicture(path string, info llmc.Info, dims map[string]int64, pic picture.Options) (*tensor.Tensor, error) {
-	target := picture.Target{Elem: info.Elem}
+// target is an input as readers of files see it.
+func (r *reader) target(info llmc.Info) input.Target {
+	target := input.Target{Elem: info.Elem}
 	for _, e := range info.Shape {
-		v, ok := extent(e, dims)
-		target.Shape = append(target.Shape, picture.Extent{Size: v, Open: !ok})
+		v, ok := extent(e, r.dims)
+		target.Shape = append(target.Shape, input.Extent{Size: v, Open: !ok})
 	}
+	return target
+}
+
+func (r *reader) readPicture(path string, info llmc.Info) (*tensor.Tensor, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, &exitError{exitNoInput, pathError(err)}
 	}
 	defer f.Close() //nolint:errcheck // only read
-	t, err := picture.Load(f, pic, target)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return t, nil
+	t, err := picture.Load(f, r.pre.picture, r.target(info))
+	return t, inFile(path, err)
 }
 
-// fit gives a literal of the right number of elements the rank that the input wants: 3.5 for [1, 1].
-func fit(t *tensor.Tensor, info llmc.Info, dims map[string]int64) {
-	if len(t.Shape) == len(info.Shape) {
+func (r *reader) readSound(path string, info llmc.Info) (*tensor.Tensor, error) {
+	data, err := readBytes(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := wav.Decode(data)
+	if err != nil {
+		return nil, inFile(path, err)
+	}
+	t, err := s.Tensor(r.pre.sound, r.target(info))
+	return t, inFile(path, err)
+}
+
+// readText makes strings of lines, or one of all of the text where the input takes one; bytes of bytes; and numbers of rows
+// of numbers.
+func (r *reader) readText(path string, info llmc.Info) (*tensor.Tensor, error) {
+	data, err := readBytes(path)
+	if err != nil {
+		return nil, err
+	}
+	var t *tensor.Tensor
+	switch {
+	case info.Elem == dtype.U8:
+		t = tensor.Of(dtype.U8, data, len(data))
+	case info.Elem != dtype.String:
+		t, err = text.Numbers(data, info.Elem)
+	case r.takesOne(info):
+		t, err = text.Whole(data)
+	default:
+		t, err = text.Lines(data)
+	}
+	return t, inFile(path, err)
+}
+
+// takesOne reports whether an input is declared to take a single element.
+func (r *reader) takesOne(info llmc.Info) bool {
+	return !slices.ContainsFunc(r.target(info).Shape, func(e input.Extent) bool { return e.Open || e.Size != 1 })
+}
+
+// fit gives a literal of the right number of elements the rank that the input wants: 3.5 for [1, 1]. A list goes along the
+// last of several open axes: [1, 2, 3] for [batch, length].
+func (r *reader) fit(t *tensor.Tensor, info llmc.Info) {
+	target := r.target(info).Shape
+	if len(t.Shape) == len(target) {
 		return
 	}
-	shape, open, n := make([]int, len(info.Shape)), -1, 1
-	for i, e := range info.Shape {
-		v, ok := extent(e, dims)
-		switch {
-		case ok:
-			shape[i] = v
-			n *= v
-		case open >= 0:
-			return
-		default:
-			open = i
+	shape, n := make([]int, len(target)), 1
+	var open []int
+	for i, e := range target {
+		if shape[i] = e.Size; e.Open {
+			shape[i] = 1
+			open = append(open, i)
 		}
+		n *= shape[i]
 	}
 	switch {
-	case open < 0 && n == t.Len():
+	case len(open) == 0 && n == t.Len():
 		t.Shape = shape
-	case open >= 0 && n > 0 && t.Len()%n == 0 && len(t.Shape) < len(shape):
-		shape[open] = t.Len() / n
+	case len(open) > 0 && n > 0 && t.Len()%n == 0 && len(t.Shape) < len(shape) && (len(open) == 1 || len(t.Shape) < 2):
+		shape[open[len(open)-1]] = t.Len() / n
 		t.Shape = shape
 	}
 }
@@ -180,9 +244,9 @@ func writeTensor(path, name string, t *tensor.Tensor) error {
 	var err error
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".npy":
-		var b strings.Builder
+		var b bytes.Buffer
 		err = npy.Encode(&b, t)
-		data = []byte(b.String())
+		data = b.Bytes()
 	case ".pb":
 		data, err = onnxpb.AppendTensor(nil, name, t)
 	case ".json":
@@ -191,6 +255,11 @@ func writeTensor(path, name string, t *tensor.Tensor) error {
 	default:
 		return usagef("%s: want a file .npy, .json or .pb", path)
 	}
+	return writeFile(path, name, data, err)
+}
+
+// writeFile writes the bytes of an output, unless there was an error in making them.
+func writeFile(path, name string, data []byte, err error) error {
 	if err != nil {
 		return fmt.Errorf("output %q: %w", name, err)
 	}

@@ -25,7 +25,7 @@ import (
 type verifier struct {
 	f      *verifyFlags
 	l      *loaded
-	inputs llmc.Tensors
+	inputs llmc.Values
 	fixed  bool // the model is compiled for the sizes of these inputs
 	out    verification
 
@@ -183,9 +183,8 @@ func (v *verifier) name(m *ir.Module) {
 // list is the inputs in the order of the entry.
 func (v *verifier) list() ([]tensor.Value, error) {
 	var l []tensor.Value
-	all := v.l.values(v.inputs)
 	for _, name := range v.src.Module.Main().Inputs {
-		x, ok := all[name]
+		x, ok := v.inputs[name]
 		if !ok {
 			return nil, fmt.Errorf("input %q has no value", name)
 		}
@@ -231,7 +230,7 @@ func (v *verifier) execute(ctx context.Context) error {
 }
 
 func (v *verifier) session(p *program.Program) (*exec.Session, error) {
-	m, err := exec.Load(p, exec.Options{Workers: v.f.run.model.threads, Tier: v.f.run.model.tier, MaxMemory: int64(v.f.run.model.memory), Host: std.All()})
+	m, err := exec.Load(p, exec.Options{Workers: v.f.in.model.threads, Tier: v.f.in.model.tier, MaxMemory: int64(v.f.in.model.memory), Host: std.All()})
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,7 @@ import (
 
 // verifyFlags are the flags of llmc verify.
 type verifyFlags struct {
-	run  runFlags
-	data string
+	in   inputFlags
 	tol  float64
 	most int
 	prog string
@@ -54,11 +53,9 @@ the model, else made up.`,
 		},
 	}
 	fl := c.Flags()
-	f.run.model.addFor(c)
-	fl.StringVar(&f.run.model.tier, "cpu", "", "use no more of the processor than this tier has: see llmc kernels")
-	fl.StringArrayVarP(&f.run.inputs, "input", "i", nil, "NAME=VALUE, as for llmc run")
-	fl.StringVar(&f.data, "data", "", "folder of input_K.pb")
-	fl.Uint64Var(&f.run.seed, "seed", 1, "of inputs that are made up")
+	f.in.model.addFor(c)
+	fl.StringVar(&f.in.model.tier, "cpu", "", "use no more of the processor than this tier has: see llmc kernels")
+	f.in.add(c, "data")
 	fl.Float64Var(&f.tol, "tol", 0, "error that is allowed; 0 is 1e-3, or 2e-2 for f16 and bf16 and 5e-2 for quantised models")
 	fl.StringVar(&f.prog, "program", "", "run this program, which the model was compiled to, in place of a new one")
 	fl.IntVar(&f.most, "most", 20, "rows at the most, the worst; -v writes all, in the order of the steps")
@@ -118,20 +115,14 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, path string) error {
 			return err
 		}
 	}
-	f.run.random = true
-	f.run.pic.changed = func(string) bool { return false }
-	if f.run.inDir = f.data; f.data == "" && len(f.run.inputs)+len(f.run.model.dims)+len(f.run.model.shapes) == 0 {
+	f.in.random = true
+	if f.in.dir == "" && len(f.in.values)+len(f.in.model.dims)+len(f.in.model.shapes) == 0 {
 		dir := filepath.Join(filepath.Dir(path), "test_data_set_0")
 		if _, err := os.Stat(dir); err == nil {
-			f.run.inDir = dir
+			f.in.dir = dir
 		}
 	}
-	l, err := openModel(path, &f.run.model)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	inputs, err := l.readInputs(&f.run)
+	l, inputs, err := openFor(&f.in, path, nil)
 	if err != nil {
 		return err
 	}
@@ -223,11 +214,7 @@ func (v *verifier) open() (*driver.Source, error) {
 	if !v.fixed {
 		return driver.Open(v.l.path, driver.OpenOptions{Shapes: v.l.shapes})
 	}
-	shapes := map[string][]int{}
-	for name, t := range v.inputs {
-		shapes[name] = t.Shape
-	}
-	return driver.Open(v.l.path, driver.OpenOptions{Dims: v.l.dims, Shapes: shapes})
+	return v.l.openSized(v.inputs)
 }
 
 // nodesOf writes the model's nodes that something came from.

@@ -16,6 +16,7 @@ import (
 	"github.com/llmc-go/llmc"
 	"github.com/llmc-go/llmc/codegen/driver"
 	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/tensor"
 )
 
 // maxRuns bounds one request.
@@ -26,14 +27,14 @@ type worker struct {
 	a       *app
 	flags   *modelFlags
 	threads int
-	given   llmc.Tensors
+	given   llmc.Values
 	l       *loaded
 	s       *llmc.Session
 	in, out []*llmc.Tensor
 }
 
 func (a *app) worker(ctx context.Context, f *benchFlags) error {
-	w := &worker{a: a, flags: &f.run.model, given: llmc.Tensors{}}
+	w := &worker{a: a, flags: &f.in.model, given: llmc.Values{}}
 	defer w.reset()
 	a.printf("hello onnxbench 1 llmc-%s\n", driver.Version)
 	requests := readLines(ctx, a.in)
@@ -129,7 +130,7 @@ func (w *worker) answer(ctx context.Context, line string) (string, error) {
 
 func (w *worker) reset() {
 	w.unload()
-	w.given = llmc.Tensors{}
+	w.given = llmc.Values{}
 }
 
 func (w *worker) unload() {
@@ -153,7 +154,7 @@ func (w *worker) input(arg string) error {
 		return err
 	}
 	if w.s == nil {
-		w.given[name] = t
+		w.given[name] = tensor.ValueOf(t)
 		return nil
 	}
 	for i, in := range w.l.model.Inputs() {
@@ -181,11 +182,11 @@ func (w *worker) load(ctx context.Context, path string) error {
 		return err
 	}
 	for _, info := range w.l.model.Inputs() {
-		t := w.given[info.Name]
-		if t == nil {
+		v, ok := w.given[info.Name]
+		if !ok {
 			return fmt.Errorf("input %q has no value", info.Name)
 		}
-		w.in = append(w.in, t)
+		w.in = append(w.in, v.Tensor)
 	}
 	w.out = make([]*llmc.Tensor, len(w.l.model.Outputs()))
 	w.s, err = w.l.model.NewSession()

@@ -1,13 +1,12 @@
 package picture
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
+
+	"github.com/llmc-go/llmc/formats/input"
 )
 
 // Resize says how a picture comes to the size that is wanted.
@@ -99,13 +98,8 @@ func (t *Triple) UnmarshalJSON(data []byte) error {
 // errors.
 func ParseOptions(data []byte) (Options, error) {
 	var o Options
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil {
+	if err := input.ParseOptions(data, &o); err != nil {
 		return Options{}, fmt.Errorf("picture options: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return Options{}, errors.New("picture options: text after the object")
 	}
 	return o, o.Validate()
 }

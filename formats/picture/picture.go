@@ -14,6 +14,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/llmc-go/llmc/formats/input"
 	"github.com/llmc-go/llmc/formats/jpeg"
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/tensor"
@@ -31,29 +32,9 @@ var (
 	ErrTarget = errors.New("input does not take this picture")
 )
 
-// Target is the model's input.
-type Target struct {
-	Elem  dtype.Type // Invalid: f32. Any float type, u8, or another integer type
-	Shape []Extent   // rank 4 or 3; empty: as the options say, with a batch axis
-}
-
-// Extent is a declared extent: a number, or open.
-type Extent struct {
-	Size int
-	Open bool // symbolic or unknown: follows from the picture, 1 for the batch
-}
-
-// Sizes makes extents of plain numbers.
-func Sizes(shape ...int) []Extent {
-	e := make([]Extent, len(shape))
-	for i, s := range shape {
-		e[i] = Extent{Size: s}
-	}
-	return e
-}
-
-// Load reads a picture and makes the tensor that the target wants.
-func Load(r io.Reader, o Options, target Target) (*tensor.Tensor, error) {
+// Load reads a picture and makes the tensor that the target wants. A target without an element type is f32; one without
+// a shape takes what the options say, with a batch axis. An open batch is one picture.
+func Load(r io.Reader, o Options, target input.Target) (*tensor.Tensor, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -128,7 +109,7 @@ type job struct {
 	channels int
 }
 
-func plan(o Options, target Target) (*job, error) {
+func plan(o Options, target input.Target) (*job, error) {
 	j := &job{Options: o, elem: target.Elem, rank: len(target.Shape)}
 	if j.elem == dtype.Invalid {
 		j.elem = dtype.F32
@@ -140,9 +121,9 @@ func plan(o Options, target Target) (*job, error) {
 	switch len(shape) {
 	case 0:
 		j.rank = 4
-		shape = []Extent{{Open: true}, {Open: true}, {Open: true}, {Open: true}}
+		shape = []input.Extent{{Open: true}, {Open: true}, {Open: true}, {Open: true}}
 	case 3:
-		shape = append([]Extent{{Size: 1}}, shape...)
+		shape = append([]input.Extent{{Size: 1}}, shape...)
 	case 4:
 	default:
 		return nil, fmt.Errorf("input of rank %d: %w", len(target.Shape), ErrTarget)
@@ -176,7 +157,7 @@ func plan(o Options, target Target) (*job, error) {
 	for _, side := range []struct {
 		name  string
 		ours  *int
-		model Extent
+		model input.Extent
 	}{{"width", &j.Width, w}, {"height", &j.Height, h}} {
 		switch m := side.model; {
 		case m.Open:
@@ -194,7 +175,7 @@ func plan(o Options, target Target) (*job, error) {
 	return j, nil
 }
 
-func colours(e Extent) bool { return !e.Open && (e.Size == 1 || e.Size == 3) }
+func colours(e input.Extent) bool { return !e.Open && (e.Size == 1 || e.Size == 3) }
 
 // prepare cuts, converts and resizes.
 func (j *job) prepare(r *raster) (*raster, error) {

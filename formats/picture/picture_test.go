@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/llmc-go/llmc/formats/input"
 	"github.com/llmc-go/llmc/formats/jpeg"
 	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/ir/dtype"
@@ -115,40 +116,40 @@ func picturePNG(t testing.TB, w, h int) []byte {
 
 func TestLoad(t *testing.T) {
 	data := picturePNG(t, 4, 2)
-	open := Extent{Open: true}
+	open := input.Extent{Open: true}
 	for _, c := range []struct {
 		name   string
 		o      Options
-		target Target
+		target input.Target
 		shape  []int
 		want   []float64
 	}{
-		{"rgb planes", Options{Scale: 1}, Target{}, []int{1, 3, 2, 4},
+		{"rgb planes", Options{Scale: 1}, input.Target{}, []int{1, 3, 2, 4},
 			[]float64{0, 10, 20, 30, 0, 10, 20, 30, 0, 0, 0, 0, 10, 10, 10, 10, 200, 200, 200, 200, 200, 200, 200, 200}},
-		{"region, pixels, bgr", Options{Scale: 1, Region: [4]int{1, 1, 2, 1}, Order: BGR, Layout: NHWC}, Target{}, []int{1, 1, 2, 3},
+		{"region, pixels, bgr", Options{Scale: 1, Region: [4]int{1, 1, 2, 1}, Order: BGR, Layout: NHWC}, input.Target{}, []int{1, 1, 2, 3},
 			[]float64{200, 10, 10, 200, 10, 20}},
-		{"layout from the channels", Options{Scale: 1, Region: [4]int{1, 1, 1, 1}}, Target{Shape: []Extent{open, open, open, {Size: 3}}}, []int{1, 1, 1, 3},
+		{"layout from the channels", Options{Scale: 1, Region: [4]int{1, 1, 1, 1}}, input.Target{Shape: []input.Extent{open, open, open, {Size: 3}}}, []int{1, 1, 1, 3},
 			[]float64{10, 10, 200}},
-		{"rank 3", Options{Scale: 1, Region: [4]int{1, 1, 1, 1}}, Target{Shape: Sizes(3, 1, 1)}, []int{3, 1, 1}, []float64{10, 10, 200}},
-		{"grey from the channels", Options{Scale: 1, Region: [4]int{3, 0, 1, 1}}, Target{Shape: Sizes(1, 1, 1, 1)}, []int{1, 1, 1, 1},
+		{"rank 3", Options{Scale: 1, Region: [4]int{1, 1, 1, 1}}, input.Target{Shape: input.Sizes(3, 1, 1)}, []int{3, 1, 1}, []float64{10, 10, 200}},
+		{"grey from the channels", Options{Scale: 1, Region: [4]int{3, 0, 1, 1}}, input.Target{Shape: input.Sizes(1, 1, 1, 1)}, []int{1, 1, 1, 1},
 			[]float64{math.Round(.299*30 + .114*200)}},
-		{"normalised", Options{Mean: Triple{.5, 0, 0}, Std: Triple{0, .5, 2}, Region: [4]int{3, 1, 1, 1}}, Target{Elem: dtype.F64}, []int{1, 3, 1, 1},
+		{"normalised", Options{Mean: Triple{.5, 0, 0}, Std: Triple{0, .5, 2}, Region: [4]int{3, 1, 1, 1}}, input.Target{Elem: dtype.F64}, []int{1, 3, 1, 1},
 			[]float64{30./255 - .5, 10. / 255 / .5, 200. / 255 / 2}},
-		{"mean belongs to the tensor's channel", Options{Scale: 1, Order: BGR, Mean: Triple{200, 1, 2}, Region: [4]int{3, 1, 1, 1}}, Target{}, []int{1, 3, 1, 1},
+		{"mean belongs to the tensor's channel", Options{Scale: 1, Order: BGR, Mean: Triple{200, 1, 2}, Region: [4]int{3, 1, 1, 1}}, input.Target{}, []int{1, 3, 1, 1},
 			[]float64{0, 9, 28}},
-		{"bytes", Options{Scale: 1, Region: [4]int{3, 1, 1, 1}}, Target{Elem: dtype.U8}, []int{1, 3, 1, 1}, []float64{30, 10, 200}},
-		{"signed bytes", Options{Scale: 1, Mean: Triple{128, 128, 128}, Region: [4]int{3, 1, 1, 1}}, Target{Elem: dtype.I8}, []int{1, 3, 1, 1}, []float64{-98, -118, 72}},
-		{"centre of the wanted ratio", Options{Scale: 1, Resize: Crop}, Target{Shape: Sizes(1, 3, 2, 2)}, []int{1, 3, 2, 2},
+		{"bytes", Options{Scale: 1, Region: [4]int{3, 1, 1, 1}}, input.Target{Elem: dtype.U8}, []int{1, 3, 1, 1}, []float64{30, 10, 200}},
+		{"signed bytes", Options{Scale: 1, Mean: Triple{128, 128, 128}, Region: [4]int{3, 1, 1, 1}}, input.Target{Elem: dtype.I8}, []int{1, 3, 1, 1}, []float64{-98, -118, 72}},
+		{"centre of the wanted ratio", Options{Scale: 1, Resize: Crop}, input.Target{Shape: input.Sizes(1, 3, 2, 2)}, []int{1, 3, 2, 2},
 			[]float64{10, 20, 10, 20, 0, 0, 10, 10, 200, 200, 200, 200}},
-		{"short side, then centre", Options{Scale: 1, Resize: Crop, ShortSide: 2, Width: 2, Height: 1}, Target{}, []int{1, 3, 1, 2},
+		{"short side, then centre", Options{Scale: 1, Resize: Crop, ShortSide: 2, Width: 2, Height: 1}, input.Target{}, []int{1, 3, 1, 2},
 			[]float64{10, 20, 0, 0, 200, 200}},
-		{"letterbox", Options{Scale: 1, Resize: Letterbox, Fill: [3]int{1, 2, 3}, Filter: Nearest}, Target{Shape: Sizes(1, 3, 2, 2)}, []int{1, 3, 2, 2},
+		{"letterbox", Options{Scale: 1, Resize: Letterbox, Fill: [3]int{1, 2, 3}, Filter: Nearest}, input.Target{Shape: input.Sizes(1, 3, 2, 2)}, []int{1, 3, 2, 2},
 			[]float64{10, 30, 1, 1, 10, 10, 2, 2, 200, 200, 3, 3}},
-		{"letterbox in the middle", Options{Scale: 1, Resize: Letterbox, Order: BGR, Fill: [3]int{7, 8, 9}, Filter: Nearest}, Target{Shape: Sizes(1, 3, 3, 2)}, []int{1, 3, 3, 2},
+		{"letterbox in the middle", Options{Scale: 1, Resize: Letterbox, Order: BGR, Fill: [3]int{7, 8, 9}, Filter: Nearest}, input.Target{Shape: input.Sizes(1, 3, 3, 2)}, []int{1, 3, 3, 2},
 			[]float64{7, 7, 200, 200, 7, 7, 8, 8, 10, 10, 8, 8, 9, 9, 10, 30, 9, 9}},
-		{"open width keeps the ratio", Options{Scale: 1, Filter: Nearest}, Target{Shape: []Extent{open, {Size: 3}, {Size: 1}, open}}, []int{1, 3, 1, 2},
+		{"open width keeps the ratio", Options{Scale: 1, Filter: Nearest}, input.Target{Shape: []input.Extent{open, {Size: 3}, {Size: 1}, open}}, []int{1, 3, 1, 2},
 			[]float64{10, 30, 10, 10, 200, 200}},
-		{"linear keeps two neighbours", Options{Scale: 1, Filter: Linear, Height: 2, Width: 2}, Target{}, []int{1, 3, 2, 2},
+		{"linear keeps two neighbours", Options{Scale: 1, Filter: Linear, Height: 2, Width: 2}, input.Target{}, []int{1, 3, 2, 2},
 			[]float64{5, 25, 5, 25, 0, 0, 10, 10, 200, 200, 200, 200}},
 	} {
 		v, err := Load(bytes.NewReader(data), c.o, c.target)
@@ -182,26 +183,26 @@ func TestLoadErrors(t *testing.T) {
 		name   string
 		data   []byte
 		o      Options
-		target Target
+		target input.Target
 		kind   error
 		want   string
 	}{
-		{"no picture", []byte("text"), Options{}, Target{}, image.ErrFormat, "unknown format"},
-		{"cut off", data[:len(data)-20], Options{}, Target{}, nil, "png"},
-		{"gigapixels", hugePNG(100000, 100000), Options{}, Target{}, ErrTooLarge, "100000x100000"},
-		{"rank", data, Options{}, Target{Shape: Sizes(1, 2)}, ErrTarget, "rank 2"},
-		{"batch", data, Options{}, Target{Shape: Sizes(2, 3, 2, 2)}, ErrTarget, "batch of 2"},
-		{"channels", data, Options{}, Target{Shape: Sizes(1, 4, 2, 2)}, ErrTarget, "4 channels"},
-		{"grey for colour", data, Options{Order: GRAY}, Target{Shape: Sizes(1, 3, 2, 2)}, ErrTarget, "3 channels"},
-		{"size", data, Options{Width: 5}, Target{Shape: Sizes(1, 3, 2, 2)}, ErrTarget, "width 5, but the model takes 2"},
-		{"declared size", data, Options{}, Target{Shape: Sizes(1, 3, 0, 2)}, ErrTarget, "height of 0"},
-		{"result", data, Options{Width: 30000, Height: 30000}, Target{}, ErrTooLarge, "30000x30000"},
-		{"result by ratio", hugeRatio(t), Options{Height: 30000}, Target{}, ErrTooLarge, "pixels"},
-		{"region", data, Options{Region: [4]int{3, 0, 2, 1}}, Target{}, ErrTarget, "beyond the picture of 4x2"},
-		{"short side", data, Options{Resize: Crop, ShortSide: 2, Width: 2, Height: 3}, Target{}, ErrTarget, "too small"},
-		{"element type", data, Options{}, Target{Elem: dtype.String}, ErrTarget, "element type string"},
-		{"integer range", data, Options{Scale: 1}, Target{Elem: dtype.I8}, ErrTarget, "does not fit i8"},
-		{"options", data, Options{Fill: [3]int{300}}, Target{}, nil, "fill"},
+		{"no picture", []byte("text"), Options{}, input.Target{}, image.ErrFormat, "unknown format"},
+		{"cut off", data[:len(data)-20], Options{}, input.Target{}, nil, "png"},
+		{"gigapixels", hugePNG(100000, 100000), Options{}, input.Target{}, ErrTooLarge, "100000x100000"},
+		{"rank", data, Options{}, input.Target{Shape: input.Sizes(1, 2)}, ErrTarget, "rank 2"},
+		{"batch", data, Options{}, input.Target{Shape: input.Sizes(2, 3, 2, 2)}, ErrTarget, "batch of 2"},
+		{"channels", data, Options{}, input.Target{Shape: input.Sizes(1, 4, 2, 2)}, ErrTarget, "4 channels"},
+		{"grey for colour", data, Options{Order: GRAY}, input.Target{Shape: input.Sizes(1, 3, 2, 2)}, ErrTarget, "3 channels"},
+		{"size", data, Options{Width: 5}, input.Target{Shape: input.Sizes(1, 3, 2, 2)}, ErrTarget, "width 5, but the model takes 2"},
+		{"declared size", data, Options{}, input.Target{Shape: input.Sizes(1, 3, 0, 2)}, ErrTarget, "height of 0"},
+		{"result", data, Options{Width: 30000, Height: 30000}, input.Target{}, ErrTooLarge, "30000x30000"},
+		{"result by ratio", hugeRatio(t), Options{Height: 30000}, input.Target{}, ErrTooLarge, "pixels"},
+		{"region", data, Options{Region: [4]int{3, 0, 2, 1}}, input.Target{}, ErrTarget, "beyond the picture of 4x2"},
+		{"short side", data, Options{Resize: Crop, ShortSide: 2, Width: 2, Height: 3}, input.Target{}, ErrTarget, "too small"},
+		{"element type", data, Options{}, input.Target{Elem: dtype.String}, ErrTarget, "element type string"},
+		{"integer range", data, Options{Scale: 1}, input.Target{Elem: dtype.I8}, ErrTarget, "does not fit i8"},
+		{"options", data, Options{Fill: [3]int{300}}, input.Target{}, nil, "fill"},
 	} {
 		_, err := Load(bytes.NewReader(c.data), c.o, c.target)
 		if err == nil || !strings.Contains(err.Error(), c.want) || c.kind != nil && !errors.Is(err, c.kind) {
@@ -254,7 +255,7 @@ func FuzzLoad(f *testing.F) {
 		if c, err := jpeg.DecodeConfig(data); err == nil && c.Memory() > 1<<20 {
 			return
 		}
-		v, err := Load(bytes.NewReader(data), o, Target{})
+		v, err := Load(bytes.NewReader(data), o, input.Target{})
 		if err == nil && v.Check() != nil {
 			t.Fatal(v.Check())
 		}
@@ -269,22 +270,22 @@ func TestShared(t *testing.T) {
 		t.Skip("LLMC_SHARED is not set: the large test data is not part of the repository")
 	}
 	ocr := Options{Order: BGR, Mean: Triple{.5, .5, .5}, Std: Triple{.5, .5, .5}, Filter: Linear}
-	open := Extent{Open: true}
+	open := input.Extent{Open: true}
 	caffe, _ := Preset("caffe-crop")
 	for _, c := range []struct {
 		picture, input string
 		o              Options
-		shape          []Extent
+		shape          []input.Extent
 		unit, most     float64 // one grey level; the largest difference in levels
 	}{
-		{"data/images/chelsea.png", "squeezenet/test_data_set_0", caffe, Sizes(1, 3, 224, 224), 1, 0},
-		{"data/images/coffee.png", "squeezenet/test_data_set_1", caffe, Sizes(1, 3, 224, 224), 1, 0},
-		{"data/images/astronaut.png", "ultraface-rfb320/test_data_set_0", Options{Scale: 1, Mean: Triple{127, 127, 127}, Std: Triple{128, 128, 128}}, Sizes(1, 3, 240, 320), 1. / 128, 0},
-		{"data/images/coffee.png", "ultraface-rfb320/test_data_set_1", Options{Scale: 1, Mean: Triple{127, 127, 127}, Std: Triple{128, 128, 128}}, Sizes(1, 3, 240, 320), 1. / 128, 0},
-		{"models/real/ppocr-rec/line_0.png", "ppocr-rec/test_data_set_0", ocr, []Extent{open, {Size: 3}, {Size: 48}, open}, 2. / 255, 1},
-		{"data/images/page.png", "ppocr-det/test_data_set_0", Options{Order: BGR, Mean: Triple{.485, .456, .406}, Std: Triple{.229, .224, .225}, Filter: Linear}, Sizes(1, 3, 256, 512), 1 / 255. / .224, 1},
-		{"data/images/coffee.png", "yolox-nano/test_data_set_0", Options{Scale: 1, Order: BGR, Resize: Letterbox, Corner: true, Fill: [3]int{114, 114, 114}}, Sizes(1, 3, 416, 416), 1, 0},
-		{"data/images/astronaut.png", "portrait-segmentation/test_data_set_0", Options{}, Sizes(1, 3, 256, 256), 1. / 255, 0},
+		{"data/images/chelsea.png", "squeezenet/test_data_set_0", caffe, input.Sizes(1, 3, 224, 224), 1, 0},
+		{"data/images/coffee.png", "squeezenet/test_data_set_1", caffe, input.Sizes(1, 3, 224, 224), 1, 0},
+		{"data/images/astronaut.png", "ultraface-rfb320/test_data_set_0", Options{Scale: 1, Mean: Triple{127, 127, 127}, Std: Triple{128, 128, 128}}, input.Sizes(1, 3, 240, 320), 1. / 128, 0},
+		{"data/images/coffee.png", "ultraface-rfb320/test_data_set_1", Options{Scale: 1, Mean: Triple{127, 127, 127}, Std: Triple{128, 128, 128}}, input.Sizes(1, 3, 240, 320), 1. / 128, 0},
+		{"models/real/ppocr-rec/line_0.png", "ppocr-rec/test_data_set_0", ocr, []input.Extent{open, {Size: 3}, {Size: 48}, open}, 2. / 255, 1},
+		{"data/images/page.png", "ppocr-det/test_data_set_0", Options{Order: BGR, Mean: Triple{.485, .456, .406}, Std: Triple{.229, .224, .225}, Filter: Linear}, input.Sizes(1, 3, 256, 512), 1 / 255. / .224, 1},
+		{"data/images/coffee.png", "yolox-nano/test_data_set_0", Options{Scale: 1, Order: BGR, Resize: Letterbox, Corner: true, Fill: [3]int{114, 114, 114}}, input.Sizes(1, 3, 416, 416), 1, 0},
+		{"data/images/astronaut.png", "portrait-segmentation/test_data_set_0", Options{}, input.Sizes(1, 3, 256, 256), 1. / 255, 0},
 	} {
 		want, err := readTensor(filepath.Join(root, "models/real", c.input, "input_0.pb"))
 		if err != nil {
@@ -296,7 +297,7 @@ func TestShared(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		got, err := Load(f, c.o, Target{Shape: c.shape})
+		got, err := Load(f, c.o, input.Target{Shape: c.shape})
 		f.Close()
 		if err != nil || !reflect.DeepEqual(got.Shape, want.Shape) {
 			t.Errorf("%s: %v %v, want shape %v", c.input, got, err, want.Shape)
@@ -330,7 +331,7 @@ func ExampleLoad() {
 	}
 	defer f.Close()
 	o, _ := Preset("imagenet")
-	v, err := Load(f, o, Target{Shape: Sizes(1, 3, 224, 224)})
+	v, err := Load(f, o, input.Target{Shape: input.Sizes(1, 3, 224, 224)})
 	fmt.Println(v.Elem, v.Shape, err)
 	// Output: f32 [1 3 224 224] <nil>
 }

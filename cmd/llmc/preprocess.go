@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,43 +13,65 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/llmc-go/llmc/formats/picture"
+	"github.com/llmc-go/llmc/formats/wav"
 )
 
-// pictureFlags say how pictures become inputs; each flag overrides the file, which overrides the preset.
-type pictureFlags struct {
+// preprocessing says how files that hold no tensor become one.
+type preprocessing struct {
+	picture picture.Options
+	sound   wav.Options
+}
+
+// preprocessFlags say how pictures and sounds become inputs; each flag overrides the file, which overrides the preset.
+type preprocessFlags struct {
 	preset, file            string
 	resize, size, filter    string
 	order, layout           string
 	mean, std, region, fill string
 	scale                   float64
 	shortSide               int
-	changed                 func(name string) bool
+	sound                   wav.Options
+	changed                 func(name string) bool // nil where the command has no such flags
 }
 
-func (p *pictureFlags) add(c *cobra.Command) {
+func (p *preprocessFlags) add(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&p.preset, "preset", "", "picture preprocessing: imagenet, half, bytes, bytes-bgr, caffe-crop or mnist")
-	f.StringVar(&p.file, "preprocess", "", "JSON file of picture preprocessing; default MODEL.preprocess.json, where it is there")
-	f.StringVar(&p.resize, "resize", "", "stretch, letterbox or crop")
+	choice(c, &p.preset, "preset", "picture preprocessing: ", "imagenet", "half", "bytes", "bytes-bgr", "caffe-crop", "mnist")
+	f.StringVar(&p.file, "preprocess", "", "JSON file of how pictures and sounds become inputs; default MODEL.preprocess.json, where it is there")
+	choice(c, &p.resize, "resize", "", "stretch", "letterbox", "crop")
 	f.StringVar(&p.size, "size", "", "size of the picture for the model, as WIDTHxHEIGHT")
 	f.IntVar(&p.shortSide, "short-side", 0, "with --resize crop: resize the short side to this first")
-	f.StringVar(&p.filter, "filter", "", "bilinear, bicubic, linear or nearest")
+	choice(c, &p.filter, "filter", "", "bilinear", "bicubic", "linear", "nearest")
 	f.StringVar(&p.region, "crop", "", "part of the picture to use, as X,Y,WIDTH,HEIGHT")
 	f.StringVar(&p.fill, "fill", "", "with --resize letterbox: colour around the picture, as 114 or 114,114,114")
-	f.StringVar(&p.order, "order", "", "rgb, bgr or gray")
-	f.StringVar(&p.layout, "layout", "", "nchw or nhwc")
+	choice(c, &p.order, "order", "", "rgb", "bgr", "gray")
+	choice(c, &p.layout, "layout", "", "nchw", "nhwc")
 	f.Float64Var(&p.scale, "scale", 0, "values 0..255 are divided by this; default 255")
 	f.StringVar(&p.mean, "mean", "", "subtracted after the division, as 0.485,0.456,0.406")
 	f.StringVar(&p.std, "std", "", "divided by after that, as 0.229,0.224,0.225")
+	f.IntVar(&p.sound.Rate, "rate", 0, "samples a second that a sound must have; nothing is resampled")
+	f.BoolVar(&p.sound.Mono, "mono", false, "mix the channels of a sound")
+	f.IntVar(&p.sound.Samples, "samples", 0, "cut a sound to this length, or fill it up with zeros")
+	must(c.MarkFlagFilename("preprocess", "json"))
 	p.changed = f.Changed
 }
 
+// choice adds a flag that takes one of some words.
+func choice(c *cobra.Command, p *string, name, help string, words ...string) {
+	last := len(words) - 1
+	c.Flags().StringVar(p, name, "", help+strings.Join(words[:last], ", ")+" or "+words[last])
+	must(c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// given reports whether a flag stands on the command line.
+func (p *preprocessFlags) given(name string) bool { return p.changed != nil && p.changed(name) }
+
 // options joins preset, file and flags for a model at path.
-func (p *pictureFlags) options(model string) (picture.Options, error) {
-	var o picture.Options
+func (p *preprocessFlags) options(model string) (preprocessing, error) {
+	var o preprocessing
 	if p.preset != "" {
 		var ok bool
-		if o, ok = picture.Preset(p.preset); !ok {
+		if o.picture, ok = picture.Preset(p.preset); !ok {
 			return o, usagef("--preset: %q is not known", p.preset)
 		}
 	}
@@ -60,23 +83,48 @@ func (p *pictureFlags) options(model string) (picture.Options, error) {
 		data, err := os.ReadFile(file)
 		switch {
 		case err == nil:
-			if o, err = picture.ParseOptions(data); err != nil {
+			if o, err = parsePreprocessing(data); err != nil {
 				return o, fmt.Errorf("%s: %w", file, err)
 			}
 		case !beside || !errors.Is(err, fs.ErrNotExist):
 			return o, &exitError{exitNoInput, pathError(err)}
 		}
 	}
-	if err := p.override(&o); err != nil {
+	if err := p.override(&o.picture); err != nil {
 		return o, err
 	}
-	if err := o.Validate(); err != nil {
+	if p.given("rate") {
+		o.sound.Rate = p.sound.Rate
+	}
+	if p.given("mono") {
+		o.sound.Mono = p.sound.Mono
+	}
+	if p.given("samples") {
+		o.sound.Samples = p.sound.Samples
+	}
+	if err := errors.Join(o.picture.Validate(), o.sound.Validate()); err != nil {
 		return o, &exitError{exitUsage, err}
 	}
 	return o, nil
 }
 
-func (p *pictureFlags) override(o *picture.Options) error {
+// parsePreprocessing reads options of pictures with, beside them, those of sounds: {"order": "bgr", "sound": {"rate": 16000}}.
+func parsePreprocessing(data []byte) (o preprocessing, err error) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &fields) == nil && fields["sound"] != nil {
+		if o.sound, err = wav.ParseOptions(fields["sound"]); err != nil {
+			return o, err
+		}
+		delete(fields, "sound")
+		if data, err = json.Marshal(fields); err != nil {
+			return o, err
+		}
+	}
+	o.picture, err = picture.ParseOptions(data)
+	return o, err
+}
+
+func (p *preprocessFlags) override(o *picture.Options) error {
 	if p.resize != "" {
 		o.Resize = picture.Resize(p.resize)
 	}
@@ -89,10 +137,10 @@ func (p *pictureFlags) override(o *picture.Options) error {
 	if p.layout != "" {
 		o.Layout = picture.Layout(p.layout)
 	}
-	if p.changed("scale") {
+	if p.given("scale") {
 		o.Scale = p.scale
 	}
-	if p.changed("short-side") {
+	if p.given("short-side") {
 		o.ShortSide = p.shortSide
 	}
 	if p.size != "" {
