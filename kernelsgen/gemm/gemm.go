@@ -28,7 +28,9 @@ var record = gen.Record{
 		{Name: "rsa", Type: "uintptr", Doc: "from a row of A to the next"},
 		{Name: "csa", Type: "uintptr", Doc: "from a k of A to the next"},
 		{Name: "b", Type: "*float32", Doc: "panel; k advances by 128 bytes"},
-		{Name: "k", Type: "int", Doc: "terms; may be 0"},
+		{Name: "k", Type: "int", Doc: "terms of a run; may be 0"},
+		{Name: "runs", Type: "int", Doc: "runs of terms, at least 1"},
+		{Name: "offs", Type: "*int", Doc: "where each run begins in a row of A, in elements"},
 		{Name: "next", Type: "*float32", Doc: "what is fetched into L2 on the way"},
 		{Name: "pace", Type: "uintptr", Doc: "in what is fetched, for 4 terms"},
 		{Name: "c", Type: "*float32", Doc: "result"},
@@ -165,12 +167,18 @@ func newRows(a *gen.Asm, m int, base, stride string) aRows {
 	r.stride3 = a.GP64()
 	a.LEAQ(Mem{Base: r.stride, Index: r.stride, Scale: 2}, r.stride3)
 	for q := 5; q < m; q += 5 {
-		p, last := a.GP64(), r.base[len(r.base)-1]
-		a.LEAQ(Mem{Base: last, Index: r.stride, Scale: 4}, p)
-		a.ADDQ(r.stride, p)
-		r.base = append(r.base, p)
+		r.base = append(r.base, a.GP64())
 	}
+	r.spread(a)
 	return r
+}
+
+// spread makes the other bases from the first.
+func (r aRows) spread(a *gen.Asm) {
+	for q := 1; q < len(r.base); q++ {
+		a.LEAQ(Mem{Base: r.base[q-1], Index: r.stride, Scale: 4}, r.base[q])
+		a.ADDQ(r.stride, r.base[q])
+	}
 }
 
 func (r aRows) row(i int) Mem {
@@ -192,8 +200,8 @@ func (f family) kernel(a *gen.Asm, m int) {
 	A := newRows(a, m, "a", "rsa")
 	csa := a.LoadInt("csa")
 	B := a.LoadInt("b")
-	K := a.LoadInt("k")
 	next := a.LoadInt("next")
+	runs, offs, K := a.LoadInt("runs"), a.LoadInt("offs"), a.GP64()
 
 	sums := make([][]reg.VecVirtual, m)
 	for i := range sums {
@@ -230,6 +238,12 @@ func (f family) kernel(a *gen.Asm, m int) {
 			a.ADDQ(csa, p)
 		}
 	}
+	a.Label("run")
+	a.MOVQ(Mem{Base: offs}, K)
+	a.MOVQ(a.Arg("a"), A.base[0])
+	a.LEAQ(Mem{Base: A.base[0], Index: K, Scale: 4}, A.base[0])
+	A.spread(a)
+	a.MOVQ(a.Arg("k"), K)
 	a.SUBQ(Imm(unroll), K)
 	a.JL(LabelRef("tail"))
 	a.Label("loop")
@@ -243,13 +257,16 @@ func (f family) kernel(a *gen.Asm, m int) {
 	a.JGE(LabelRef("loop"))
 	a.Label("tail")
 	a.ADDQ(Imm(unroll), K)
-	a.JZ(LabelRef("sums"))
+	a.JZ(LabelRef("ran"))
 	a.Label("single")
 	step(0)
 	a.ADDQ(U32(panelBytes), B)
 	a.DECQ(K)
 	a.JNZ(LabelRef("single"))
-	a.Label("sums")
+	a.Label("ran")
+	a.ADDQ(Imm(8), offs)
+	a.DECQ(runs)
+	a.JNZ(LabelRef("run"))
 	f.finish(a, sums)
 }
 

@@ -1,6 +1,6 @@
 // Package gemm multiplies fp32 matrices. Its meaning is the naive loop over [Args]:
 //
-//	for m, n:  s = sum over k of A[m*RSA + k*CSA] * B(k, n)
+//	for m, n:  s = sum over k of A[m*RSA + k*CSA] * B(k, n)    (with groups of rows and runs of terms: see there)
 //	           C[m*LDC + n] = post(s + biasN[n] + biasM[m] + add[m*LDAdd + n])
 //
 // where absent terms are skipped, B is packed in the layout p32 ([PackB]) and post bounds the value from below and above. Rows of the
@@ -45,6 +45,11 @@ type Args struct {
 
 	A        *float32
 	RSA, CSA int // from a row of A to the next, from a term to the next; CSA is 1 for a row-major matrix
+
+	// A may lie in pieces, as the patches of a picture do. Per, where not 0, divides M: every Per rows are a group, and groups are GSA
+	// apart. Runs, where not nil, has a length that divides K: the terms are runs of K/len(Runs), and run i begins at Runs[i] in a row.
+	Per, GSA int
+	Runs     []int
 
 	B *float32 // packed, layout p32 of K x N; a part that starts at column n0 (a multiple of Panel) is at B + n0*K
 
@@ -140,18 +145,35 @@ func (r *Row) Run(a *Args) {
 		reference(a)
 		return
 	}
-	k := max(a.K, 0)
+	mc := evenly(a.M, blockM, 1)
+	per := mc
+	if a.grouped() { // blocks of rows are blocks of whole groups
+		per = a.Per
+		mc = evenly(a.M/per, max(blockM/per, 1), 1) * per
+	}
+	a.t.ldc = uintptr(a.LDC) * 4
+	k, run := max(a.K, 0), 0
+	if len(a.Runs) > 1 && k > 0 {
+		run = k / len(a.Runs)
+	}
 	kc := k
-	if k > 0 {
+	switch {
+	case run > 0:
+		kc = evenly(len(a.Runs), max(blockK/run, 1), 1) * run
+	case k > 0:
 		kc = evenly(k, blockK, 8)
 	}
-	mc := evenly(a.M, blockM, 1)
-	a.t.ldc = uintptr(a.LDC) * 4
 	for k0 := 0; ; k0 += kc {
-		a.t.k = min(kc, k-k0)
+		terms := min(kc, k-k0)
+		a.t.k, a.t.runs, a.t.offs = terms, 1, &origin
+		if run > 0 {
+			a.t.k, a.t.runs, a.t.offs = run, terms/run, &a.Runs[k0/run]
+		} else if len(a.Runs) == 1 {
+			a.t.offs = &a.Runs[0]
+		}
 		last := k0+kc >= k
 		for m0 := 0; m0 < a.M; m0 += mc {
-			r.block(a, m0, min(mc, a.M-m0), k0, last)
+			r.block(a, m0, min(mc, a.M-m0), min(per, a.M-m0), k0, last)
 		}
 		if last {
 			break
@@ -160,13 +182,32 @@ func (r *Row) Run(a *Args) {
 	a.t = tile{} // keeps nothing alive
 }
 
-// block computes rows [m0, m0+m) for the terms [k0, k0+a.t.k), all columns.
-func (r *Row) block(a *Args, m0, m, k0 int, last bool) {
+func (a *Args) grouped() bool { return a.Per > 0 && a.Per < a.M }
+
+// row is where row m of A begins.
+func (a *Args) row(m int) int {
+	if a.grouped() {
+		return m/a.Per*a.GSA + m%a.Per*a.RSA
+	}
+	return m * a.RSA
+}
+
+// origin is the offset of the only run.
+var origin int
+
+// block computes rows [m0, m0+m), in groups of per, for the runs of terms from k0 on that a.t has, all columns.
+func (r *Row) block(a *Args, m0, m, per, k0 int, last bool) {
 	t := &a.t
 	var base *float32
 	var rs, cs int
-	if t.k > 0 {
+	switch {
+	case t.k > 0 && !a.grouped() && len(a.Runs) == 0:
 		base, rs, cs = a.source(m0, m, k0)
+	case t.k > 0:
+		base, rs, cs = at(a.A, a.row(m0)), a.RSA, a.CSA
+		if len(a.Runs) <= 1 {
+			base = at(base, k0*a.CSA)
+		}
 	}
 	t.rsa, t.csa = uintptr(rs)*4, uintptr(cs)*4
 	t.clamp = 0
@@ -191,36 +232,37 @@ func (r *Row) block(a *Args, m0, m, k0 int, last bool) {
 		if first && a.BiasN != nil {
 			t.biasN = at(a.BiasN, n0)
 		}
-		r.column(a, base, next, m0, m, n0, first)
+		r.column(a, base, next, m0, m, per, n0, first)
 	}
 }
 
-// column computes rows [m0, m0+m) of the columns of one panel part, in register tiles of equal height. Together
+// column computes rows [m0, m0+m), in groups of per, of the columns of one panel part, in register tiles of equal height. Together
 // the tiles fetch the panel at next: few rows of A wait for B most of the time, unless it comes while the panel before it is used.
-func (r *Row) column(a *Args, base, next *float32, m0, m, n0 int, first bool) {
+func (r *Row) column(a *Args, base, next *float32, m0, m, per, n0 int, first bool) {
 	t := &a.t
 	code := kernels[r.id]
 	if t.n <= Panel/2 && len(narrow[r.id]) > 0 {
 		code = narrow[r.id]
 	}
-	tiles := (m + r.MR - 1) / r.MR
-	height, more := m/tiles, m%tiles
-	parts, part := tiles*(Panel/r.NR), n0%Panel/r.NR*tiles
+	tiles := (per + r.MR - 1) / r.MR
+	height, more := per/tiles, per%tiles
+	all := tiles * (m / per)
+	parts, part := all*(Panel/r.NR), n0%Panel/r.NR*all
 	t.pace = uintptr(4 * Panel * 4 / parts)
 	if next == nil {
 		t.next, t.pace = t.b, 0
 	}
-	for i, row := 0, 0; i < tiles; i++ {
+	for i, row := 0, 0; i < all; i++ {
 		h := height
-		if i < more {
+		if i%tiles < more {
 			h++
 		}
 		t.a = nil
 		if base != nil {
-			t.a = (*float32)(unsafe.Add(unsafe.Pointer(base), uintptr(row)*t.rsa))
+			t.a = (*float32)(unsafe.Add(unsafe.Pointer(base), uintptr(row%per)*t.rsa+uintptr(row/per*a.GSA)*4))
 		}
 		if next != nil {
-			t.next = at(next, t.k*Panel/parts*(part+i))
+			t.next = at(next, t.k*t.runs*Panel/parts*(part+i))
 		}
 		t.c = at(a.C, (m0+row)*a.LDC+n0)
 		t.biasM, t.add = nil, nil

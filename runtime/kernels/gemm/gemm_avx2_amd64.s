@@ -9,16 +9,23 @@
 TEXT ·f32_gemm_m1n16_avx2(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
-	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), DX
+	MOVQ   8(AX), CX
+	LEAQ   (CX)(CX*2), CX
 	MOVQ   16(AX), DX
 	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
+	MOVQ   56(AX), SI
 	MOVQ   40(AX), DI
+	MOVQ   48(AX), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	SUBQ   $0x04, SI
-	JL     tail
+
+run:
+	MOVQ (R8), R9
+	MOVQ (AX), CX
+	LEAQ (CX)(R9*4), CX
+	MOVQ 32(AX), R9
+	SUBQ $0x04, R9
+	JL   tail
 
 loop:
 	VMOVUPS      (BX), Y2
@@ -28,7 +35,7 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
-	PREFETCHT1   (DI)
+	PREFETCHT1   (SI)
 	VMOVUPS      128(BX), Y2
 	VMOVUPS      160(BX), Y3
 	PREFETCHT0   4224(BX)
@@ -36,7 +43,7 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
-	PREFETCHT1   64(DI)
+	PREFETCHT1   64(SI)
 	VMOVUPS      256(BX), Y2
 	VMOVUPS      288(BX), Y3
 	PREFETCHT0   4352(BX)
@@ -44,7 +51,7 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
-	PREFETCHT1   128(DI)
+	PREFETCHT1   128(SI)
 	VMOVUPS      384(BX), Y2
 	VMOVUPS      416(BX), Y3
 	PREFETCHT0   4480(BX)
@@ -52,15 +59,15 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
-	PREFETCHT1   192(DI)
-	ADDQ         48(AX), DI
+	PREFETCHT1   192(SI)
+	ADDQ         64(AX), SI
 	ADDQ         $0x00000200, BX
-	SUBQ         $0x04, SI
+	SUBQ         $0x04, R9
 	JGE          loop
 
 tail:
-	ADDQ $0x04, SI
-	JZ   sums
+	ADDQ $0x04, R9
+	JZ   ran
 
 single:
 	VMOVUPS      (BX), Y2
@@ -71,13 +78,16 @@ single:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
 	ADDQ         $0x00000080, BX
-	DECQ         SI
+	DECQ         R9
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R8
+	DECQ    DI
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y2
@@ -86,7 +96,7 @@ sums:
 	VADDPS  Y2, Y1, Y1
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y2
@@ -94,10 +104,10 @@ whole_biasM:
 	VADDPS       Y2, Y1, Y1
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(CX), Y2
@@ -105,19 +115,19 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Y2
-	VBROADCASTSS 124(AX), Y3
+	VBROADCASTSS 136(AX), Y2
+	VBROADCASTSS 140(AX), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -125,10 +135,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Y2
+	VPBROADCASTD 120(AX), Y2
 	VPCMPGTD     lane<>+0(SB), Y2, Y3
 	VPCMPGTD     lane<>+32(SB), Y2, Y2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y3, Y4
@@ -137,7 +147,7 @@ masked:
 	VADDPS       Y4, Y1, Y1
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y4
@@ -145,10 +155,10 @@ part_biasM:
 	VADDPS       Y4, Y1, Y1
 
 part_add:
-	MOVQ       72(AX), CX
+	MOVQ       88(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       80(AX), DX
+	MOVQ       96(AX), DX
 	VMASKMOVPS (CX), Y3, Y4
 	VADDPS     Y4, Y0, Y0
 	VMASKMOVPS 32(CX), Y2, Y4
@@ -156,19 +166,19 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Y4
-	VBROADCASTSS 124(AX), Y5
+	VBROADCASTSS 136(AX), Y4
+	VBROADCASTSS 140(AX), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
 	VMINPS       Y1, Y5, Y1
 
 part_store:
-	MOVQ       56(AX), CX
-	MOVQ       64(AX), AX
+	MOVQ       72(AX), CX
+	MOVQ       80(AX), AX
 	VMASKMOVPS Y0, Y3, (CX)
 	VMASKMOVPS Y1, Y2, 32(CX)
 	ADDQ       AX, CX
@@ -215,17 +225,24 @@ TEXT ·f32_gemm_m2n16_avx2(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
 	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
+	MOVQ   56(AX), DI
 	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	SUBQ   $0x04, DI
-	JL     tail
+
+run:
+	MOVQ (R9), R10
+	MOVQ (AX), CX
+	LEAQ (CX)(R10*4), CX
+	MOVQ 32(AX), R10
+	SUBQ $0x04, R10
+	JL   tail
 
 loop:
 	VMOVUPS      (SI), Y4
@@ -238,7 +255,7 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
-	PREFETCHT1   (R8)
+	PREFETCHT1   (DI)
 	VMOVUPS      128(SI), Y4
 	VMOVUPS      160(SI), Y5
 	PREFETCHT0   4224(SI)
@@ -249,7 +266,7 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
-	PREFETCHT1   64(R8)
+	PREFETCHT1   64(DI)
 	VMOVUPS      256(SI), Y4
 	VMOVUPS      288(SI), Y5
 	PREFETCHT0   4352(SI)
@@ -260,7 +277,7 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
-	PREFETCHT1   128(R8)
+	PREFETCHT1   128(DI)
 	VMOVUPS      384(SI), Y4
 	VMOVUPS      416(SI), Y5
 	PREFETCHT0   4480(SI)
@@ -271,15 +288,15 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
-	PREFETCHT1   192(R8)
-	ADDQ         48(AX), R8
+	PREFETCHT1   192(DI)
+	ADDQ         64(AX), DI
 	ADDQ         $0x00000200, SI
-	SUBQ         $0x04, DI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DI
-	JZ   sums
+	ADDQ $0x04, R10
+	JZ   ran
 
 single:
 	VMOVUPS      (SI), Y4
@@ -293,13 +310,16 @@ single:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	ADDQ         $0x00000080, SI
-	DECQ         DI
+	DECQ         R10
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R9
+	DECQ    R8
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y4
@@ -310,7 +330,7 @@ sums:
 	VADDPS  Y4, Y3, Y3
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y4
@@ -321,10 +341,10 @@ whole_biasM:
 	VADDPS       Y4, Y3, Y3
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS 32(CX), Y4
@@ -337,11 +357,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Y4
-	VBROADCASTSS 124(AX), Y5
+	VBROADCASTSS 136(AX), Y4
+	VBROADCASTSS 140(AX), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
@@ -352,8 +372,8 @@ whole_clamp:
 	VMINPS       Y3, Y5, Y3
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -364,10 +384,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Y4
+	VPBROADCASTD 120(AX), Y4
 	VPCMPGTD     lane<>+0(SB), Y4, Y5
 	VPCMPGTD     lane<>+32(SB), Y4, Y4
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y5, Y6
@@ -378,7 +398,7 @@ masked:
 	VADDPS       Y6, Y3, Y3
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y6
@@ -389,10 +409,10 @@ part_biasM:
 	VADDPS       Y6, Y3, Y3
 
 part_add:
-	MOVQ       72(AX), CX
+	MOVQ       88(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       80(AX), DX
+	MOVQ       96(AX), DX
 	VMASKMOVPS (CX), Y5, Y6
 	VADDPS     Y6, Y0, Y0
 	VMASKMOVPS 32(CX), Y4, Y6
@@ -405,11 +425,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Y6
-	VBROADCASTSS 124(AX), Y7
+	VBROADCASTSS 136(AX), Y6
+	VBROADCASTSS 140(AX), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -420,8 +440,8 @@ part_clamp:
 	VMINPS       Y3, Y7, Y3
 
 part_store:
-	MOVQ       56(AX), CX
-	MOVQ       64(AX), AX
+	MOVQ       72(AX), CX
+	MOVQ       80(AX), AX
 	VMASKMOVPS Y0, Y5, (CX)
 	VMASKMOVPS Y1, Y4, 32(CX)
 	ADDQ       AX, CX
@@ -437,19 +457,26 @@ TEXT ·f32_gemm_m3n16_avx2(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
 	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
+	MOVQ   56(AX), DI
 	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	SUBQ   $0x04, DI
-	JL     tail
+
+run:
+	MOVQ (R9), R10
+	MOVQ (AX), CX
+	LEAQ (CX)(R10*4), CX
+	MOVQ 32(AX), R10
+	SUBQ $0x04, R10
+	JL   tail
 
 loop:
 	VMOVUPS      (SI), Y6
@@ -465,7 +492,7 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
-	PREFETCHT1   (R8)
+	PREFETCHT1   (DI)
 	VMOVUPS      128(SI), Y6
 	VMOVUPS      160(SI), Y7
 	PREFETCHT0   4224(SI)
@@ -479,7 +506,7 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
-	PREFETCHT1   64(R8)
+	PREFETCHT1   64(DI)
 	VMOVUPS      256(SI), Y6
 	VMOVUPS      288(SI), Y7
 	PREFETCHT0   4352(SI)
@@ -493,7 +520,7 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
-	PREFETCHT1   128(R8)
+	PREFETCHT1   128(DI)
 	VMOVUPS      384(SI), Y6
 	VMOVUPS      416(SI), Y7
 	PREFETCHT0   4480(SI)
@@ -507,15 +534,15 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
-	PREFETCHT1   192(R8)
-	ADDQ         48(AX), R8
+	PREFETCHT1   192(DI)
+	ADDQ         64(AX), DI
 	ADDQ         $0x00000200, SI
-	SUBQ         $0x04, DI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DI
-	JZ   sums
+	ADDQ $0x04, R10
+	JZ   ran
 
 single:
 	VMOVUPS      (SI), Y6
@@ -532,13 +559,16 @@ single:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	ADDQ         $0x00000080, SI
-	DECQ         DI
+	DECQ         R10
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R9
+	DECQ    R8
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y6
@@ -551,7 +581,7 @@ sums:
 	VADDPS  Y6, Y5, Y5
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y6
@@ -565,10 +595,10 @@ whole_biasM:
 	VADDPS       Y6, Y5, Y5
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Y6
 	VADDPS  Y6, Y0, Y0
 	VMOVUPS 32(CX), Y6
@@ -586,11 +616,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Y6
-	VBROADCASTSS 124(AX), Y7
+	VBROADCASTSS 136(AX), Y6
+	VBROADCASTSS 140(AX), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -605,8 +635,8 @@ whole_clamp:
 	VMINPS       Y5, Y7, Y5
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -620,10 +650,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Y6
+	VPBROADCASTD 120(AX), Y6
 	VPCMPGTD     lane<>+0(SB), Y6, Y7
 	VPCMPGTD     lane<>+32(SB), Y6, Y6
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y7, Y8
@@ -636,7 +666,7 @@ masked:
 	VADDPS       Y8, Y5, Y5
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y8
@@ -650,10 +680,10 @@ part_biasM:
 	VADDPS       Y8, Y5, Y5
 
 part_add:
-	MOVQ       72(AX), CX
+	MOVQ       88(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       80(AX), DX
+	MOVQ       96(AX), DX
 	VMASKMOVPS (CX), Y7, Y8
 	VADDPS     Y8, Y0, Y0
 	VMASKMOVPS 32(CX), Y6, Y8
@@ -671,11 +701,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Y8
-	VBROADCASTSS 124(AX), Y9
+	VBROADCASTSS 136(AX), Y8
+	VBROADCASTSS 140(AX), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -690,8 +720,8 @@ part_clamp:
 	VMINPS       Y5, Y9, Y5
 
 part_store:
-	MOVQ       56(AX), CX
-	MOVQ       64(AX), AX
+	MOVQ       72(AX), CX
+	MOVQ       80(AX), AX
 	VMASKMOVPS Y0, Y7, (CX)
 	VMASKMOVPS Y1, Y6, 32(CX)
 	ADDQ       AX, CX
@@ -713,8 +743,9 @@ TEXT ·f32_gemm_m4n16_avx2(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
+	MOVQ   56(AX), R8
 	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -723,8 +754,14 @@ TEXT ·f32_gemm_m4n16_avx2(SB), $128-8
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	SUBQ   $0x04, R8
-	JL     tail
+
+run:
+	MOVQ (R10), R11
+	MOVQ (AX), CX
+	LEAQ (CX)(R11*4), CX
+	MOVQ 32(AX), R11
+	SUBQ $0x04, R11
+	JL   tail
 
 loop:
 	VMOVUPS      (DI), Y8
@@ -743,7 +780,7 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
-	PREFETCHT1   (R9)
+	PREFETCHT1   (R8)
 	VMOVUPS      128(DI), Y8
 	VMOVUPS      160(DI), Y9
 	PREFETCHT0   4224(DI)
@@ -760,7 +797,7 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
-	PREFETCHT1   64(R9)
+	PREFETCHT1   64(R8)
 	VMOVUPS      256(DI), Y8
 	VMOVUPS      288(DI), Y9
 	PREFETCHT0   4352(DI)
@@ -777,7 +814,7 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
-	PREFETCHT1   128(R9)
+	PREFETCHT1   128(R8)
 	VMOVUPS      384(DI), Y8
 	VMOVUPS      416(DI), Y9
 	PREFETCHT0   4480(DI)
@@ -794,15 +831,15 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
-	PREFETCHT1   192(R9)
-	ADDQ         48(AX), R9
+	PREFETCHT1   192(R8)
+	ADDQ         64(AX), R8
 	ADDQ         $0x00000200, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, R11
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R8
-	JZ   sums
+	ADDQ $0x04, R11
+	JZ   ran
 
 single:
 	VMOVUPS      (DI), Y8
@@ -822,13 +859,16 @@ single:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
 	ADDQ         $0x00000080, DI
-	DECQ         R8
+	DECQ         R11
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R10
+	DECQ    R9
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y8
@@ -843,7 +883,7 @@ sums:
 	VADDPS  Y8, Y7, Y7
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y8
@@ -860,10 +900,10 @@ whole_biasM:
 	VADDPS       Y8, Y7, Y7
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Y8
 	VADDPS  Y8, Y0, Y0
 	VMOVUPS 32(CX), Y8
@@ -886,11 +926,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Y8
-	VBROADCASTSS 124(AX), Y9
+	VBROADCASTSS 136(AX), Y8
+	VBROADCASTSS 140(AX), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -909,8 +949,8 @@ whole_clamp:
 	VMINPS       Y7, Y9, Y7
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -927,10 +967,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Y8
+	VPBROADCASTD 120(AX), Y8
 	VPCMPGTD     lane<>+0(SB), Y8, Y9
 	VPCMPGTD     lane<>+32(SB), Y8, Y8
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y9, Y10
@@ -945,7 +985,7 @@ masked:
 	VADDPS       Y10, Y7, Y7
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y10
@@ -962,10 +1002,10 @@ part_biasM:
 	VADDPS       Y10, Y7, Y7
 
 part_add:
-	MOVQ       72(AX), CX
+	MOVQ       88(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       80(AX), DX
+	MOVQ       96(AX), DX
 	VMASKMOVPS (CX), Y9, Y10
 	VADDPS     Y10, Y0, Y0
 	VMASKMOVPS 32(CX), Y8, Y10
@@ -988,11 +1028,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Y10
-	VBROADCASTSS 124(AX), Y11
+	VBROADCASTSS 136(AX), Y10
+	VBROADCASTSS 140(AX), Y11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMAXPS       Y1, Y10, Y1
@@ -1011,8 +1051,8 @@ part_clamp:
 	VMINPS       Y7, Y11, Y7
 
 part_store:
-	MOVQ       56(AX), CX
-	MOVQ       64(AX), AX
+	MOVQ       72(AX), CX
+	MOVQ       80(AX), AX
 	VMASKMOVPS Y0, Y9, (CX)
 	VMASKMOVPS Y1, Y8, 32(CX)
 	ADDQ       AX, CX
@@ -1037,8 +1077,9 @@ TEXT ·f32_gemm_m5n16_avx2(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
+	MOVQ   56(AX), R8
 	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1049,8 +1090,14 @@ TEXT ·f32_gemm_m5n16_avx2(SB), $128-8
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	SUBQ   $0x04, R8
-	JL     tail
+
+run:
+	MOVQ (R10), R11
+	MOVQ (AX), CX
+	LEAQ (CX)(R11*4), CX
+	MOVQ 32(AX), R11
+	SUBQ $0x04, R11
+	JL   tail
 
 loop:
 	VMOVUPS      (DI), Y10
@@ -1072,7 +1119,7 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
-	PREFETCHT1   (R9)
+	PREFETCHT1   (R8)
 	VMOVUPS      128(DI), Y10
 	VMOVUPS      160(DI), Y11
 	PREFETCHT0   4224(DI)
@@ -1092,7 +1139,7 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
-	PREFETCHT1   64(R9)
+	PREFETCHT1   64(R8)
 	VMOVUPS      256(DI), Y10
 	VMOVUPS      288(DI), Y11
 	PREFETCHT0   4352(DI)
@@ -1112,7 +1159,7 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
-	PREFETCHT1   128(R9)
+	PREFETCHT1   128(R8)
 	VMOVUPS      384(DI), Y10
 	VMOVUPS      416(DI), Y11
 	PREFETCHT0   4480(DI)
@@ -1132,15 +1179,15 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
-	PREFETCHT1   192(R9)
-	ADDQ         48(AX), R9
+	PREFETCHT1   192(R8)
+	ADDQ         64(AX), R8
 	ADDQ         $0x00000200, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, R11
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R8
-	JZ   sums
+	ADDQ $0x04, R11
+	JZ   ran
 
 single:
 	VMOVUPS      (DI), Y10
@@ -1163,13 +1210,16 @@ single:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
 	ADDQ         $0x00000080, DI
-	DECQ         R8
+	DECQ         R11
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R10
+	DECQ    R9
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y10
@@ -1186,7 +1236,7 @@ sums:
 	VADDPS  Y10, Y9, Y9
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y10
@@ -1206,10 +1256,10 @@ whole_biasM:
 	VADDPS       Y10, Y9, Y9
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Y10
 	VADDPS  Y10, Y0, Y0
 	VMOVUPS 32(CX), Y10
@@ -1237,11 +1287,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Y10
-	VBROADCASTSS 124(AX), Y11
+	VBROADCASTSS 136(AX), Y10
+	VBROADCASTSS 140(AX), Y11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMAXPS       Y1, Y10, Y1
@@ -1264,8 +1314,8 @@ whole_clamp:
 	VMINPS       Y9, Y11, Y9
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -1285,10 +1335,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Y10
+	VPBROADCASTD 120(AX), Y10
 	VPCMPGTD     lane<>+0(SB), Y10, Y11
 	VPCMPGTD     lane<>+32(SB), Y10, Y10
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y11, Y12
@@ -1305,7 +1355,7 @@ masked:
 	VADDPS       Y12, Y9, Y9
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y12
@@ -1325,10 +1375,10 @@ part_biasM:
 	VADDPS       Y12, Y9, Y9
 
 part_add:
-	MOVQ       72(AX), CX
+	MOVQ       88(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       80(AX), DX
+	MOVQ       96(AX), DX
 	VMASKMOVPS (CX), Y11, Y12
 	VADDPS     Y12, Y0, Y0
 	VMASKMOVPS 32(CX), Y10, Y12
@@ -1356,11 +1406,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Y12
-	VBROADCASTSS 124(AX), Y13
+	VBROADCASTSS 136(AX), Y12
+	VBROADCASTSS 140(AX), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1383,8 +1433,8 @@ part_clamp:
 	VMINPS       Y9, Y13, Y9
 
 part_store:
-	MOVQ       56(AX), CX
-	MOVQ       64(AX), AX
+	MOVQ       72(AX), CX
+	MOVQ       80(AX), AX
 	VMASKMOVPS Y0, Y11, (CX)
 	VMASKMOVPS Y1, Y10, 32(CX)
 	ADDQ       AX, CX
@@ -1414,8 +1464,9 @@ TEXT ·f32_gemm_m6n16_avx2(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1428,8 +1479,16 @@ TEXT ·f32_gemm_m6n16_avx2(SB), $128-8
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Y12
@@ -1455,7 +1514,7 @@ loop:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Y12
 	VMOVUPS      160(R8), Y13
 	PREFETCHT0   4224(R8)
@@ -1479,7 +1538,7 @@ loop:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Y12
 	VMOVUPS      288(R8), Y13
 	PREFETCHT0   4352(R8)
@@ -1503,7 +1562,7 @@ loop:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Y12
 	VMOVUPS      416(R8), Y13
 	PREFETCHT0   4480(R8)
@@ -1527,15 +1586,15 @@ loop:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Y12
@@ -1562,13 +1621,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y12
@@ -1587,7 +1649,7 @@ sums:
 	VADDPS  Y12, Y11, Y11
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y12
@@ -1610,10 +1672,10 @@ whole_biasM:
 	VADDPS       Y12, Y11, Y11
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Y12
 	VADDPS  Y12, Y0, Y0
 	VMOVUPS 32(CX), Y12
@@ -1646,11 +1708,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Y12
-	VBROADCASTSS 124(AX), Y13
+	VBROADCASTSS 136(AX), Y12
+	VBROADCASTSS 140(AX), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1677,8 +1739,8 @@ whole_clamp:
 	VMINPS       Y11, Y13, Y11
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -1701,10 +1763,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Y12
+	VPBROADCASTD 120(AX), Y12
 	VPCMPGTD     lane<>+0(SB), Y12, Y13
 	VPCMPGTD     lane<>+32(SB), Y12, Y12
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y13, Y14
@@ -1723,7 +1785,7 @@ masked:
 	VADDPS       Y14, Y11, Y11
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y14
@@ -1746,10 +1808,10 @@ part_biasM:
 	VADDPS       Y14, Y11, Y11
 
 part_add:
-	MOVQ       72(AX), CX
+	MOVQ       88(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       80(AX), DX
+	MOVQ       96(AX), DX
 	VMASKMOVPS (CX), Y13, Y14
 	VADDPS     Y14, Y0, Y0
 	VMASKMOVPS 32(CX), Y12, Y14
@@ -1782,11 +1844,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Y14
-	VBROADCASTSS 124(AX), Y15
+	VBROADCASTSS 136(AX), Y14
+	VBROADCASTSS 140(AX), Y15
 	VMAXPS       Y0, Y14, Y0
 	VMINPS       Y0, Y15, Y0
 	VMAXPS       Y1, Y14, Y1
@@ -1813,8 +1875,8 @@ part_clamp:
 	VMINPS       Y11, Y15, Y11
 
 part_store:
-	MOVQ       56(AX), CX
-	MOVQ       64(AX), AX
+	MOVQ       72(AX), CX
+	MOVQ       80(AX), AX
 	VMASKMOVPS Y0, Y13, (CX)
 	VMASKMOVPS Y1, Y12, 32(CX)
 	ADDQ       AX, CX

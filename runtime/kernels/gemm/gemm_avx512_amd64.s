@@ -9,16 +9,23 @@
 TEXT ·f32_gemm_m1n32_avx512(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
-	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), DX
+	MOVQ   8(AX), CX
+	LEAQ   (CX)(CX*2), CX
 	MOVQ   16(AX), DX
 	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
+	MOVQ   56(AX), SI
 	MOVQ   40(AX), DI
+	MOVQ   48(AX), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	SUBQ   $0x04, SI
-	JL     tail
+
+run:
+	MOVQ (R8), R9
+	MOVQ (AX), CX
+	LEAQ (CX)(R9*4), CX
+	MOVQ 32(AX), R9
+	SUBQ $0x04, R9
+	JL   tail
 
 loop:
 	VMOVUPS      (BX), Z2
@@ -29,7 +36,7 @@ loop:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
-	PREFETCHT1   (DI)
+	PREFETCHT1   (SI)
 	VMOVUPS      128(BX), Z2
 	VMOVUPS      192(BX), Z3
 	PREFETCHT0   4224(BX)
@@ -38,7 +45,7 @@ loop:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
-	PREFETCHT1   64(DI)
+	PREFETCHT1   64(SI)
 	VMOVUPS      256(BX), Z2
 	VMOVUPS      320(BX), Z3
 	PREFETCHT0   4352(BX)
@@ -47,7 +54,7 @@ loop:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
-	PREFETCHT1   128(DI)
+	PREFETCHT1   128(SI)
 	VMOVUPS      384(BX), Z2
 	VMOVUPS      448(BX), Z3
 	PREFETCHT0   4480(BX)
@@ -56,15 +63,15 @@ loop:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
-	PREFETCHT1   192(DI)
-	ADDQ         48(AX), DI
+	PREFETCHT1   192(SI)
+	ADDQ         64(AX), SI
 	ADDQ         $0x00000200, BX
-	SUBQ         $0x04, SI
+	SUBQ         $0x04, R9
 	JGE          loop
 
 tail:
-	ADDQ $0x04, SI
-	JZ   sums
+	ADDQ $0x04, R9
+	JZ   ran
 
 single:
 	VMOVUPS      (BX), Z2
@@ -76,13 +83,16 @@ single:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
 	ADDQ         $0x00000080, BX
-	DECQ         SI
+	DECQ         R9
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R8
+	DECQ    DI
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z2
@@ -91,7 +101,7 @@ sums:
 	VADDPS  Z2, Z1, Z1
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z2
@@ -99,10 +109,10 @@ whole_biasM:
 	VADDPS       Z2, Z1, Z1
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z2
 	VADDPS  Z2, Z0, Z0
 	VMOVUPS 64(CX), Z2
@@ -110,19 +120,19 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z2
-	VBROADCASTSS 124(AX), Z3
+	VBROADCASTSS 136(AX), Z2
+	VBROADCASTSS 140(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -130,10 +140,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z2
+	VPBROADCASTD 120(AX), Z2
 	VPCMPGTD     lane<>+0(SB), Z2, K1
 	VPCMPGTD     lane<>+64(SB), Z2, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z2
@@ -142,7 +152,7 @@ masked:
 	VADDPS       Z2, Z1, Z1
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z2
@@ -150,10 +160,10 @@ part_biasM:
 	VADDPS       Z2, Z1, Z1
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z2
 	VADDPS    Z2, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z2
@@ -161,19 +171,19 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z2
-	VBROADCASTSS 124(AX), Z3
+	VBROADCASTSS 136(AX), Z2
+	VBROADCASTSS 140(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -220,17 +230,24 @@ TEXT ·f32_gemm_m2n32_avx512(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
 	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
+	MOVQ   56(AX), DI
 	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	SUBQ   $0x04, DI
-	JL     tail
+
+run:
+	MOVQ (R9), R10
+	MOVQ (AX), CX
+	LEAQ (CX)(R10*4), CX
+	MOVQ 32(AX), R10
+	SUBQ $0x04, R10
+	JL   tail
 
 loop:
 	VMOVUPS      (SI), Z4
@@ -244,7 +261,7 @@ loop:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
-	PREFETCHT1   (R8)
+	PREFETCHT1   (DI)
 	VMOVUPS      128(SI), Z4
 	VMOVUPS      192(SI), Z5
 	PREFETCHT0   4224(SI)
@@ -256,7 +273,7 @@ loop:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
-	PREFETCHT1   64(R8)
+	PREFETCHT1   64(DI)
 	VMOVUPS      256(SI), Z4
 	VMOVUPS      320(SI), Z5
 	PREFETCHT0   4352(SI)
@@ -268,7 +285,7 @@ loop:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
-	PREFETCHT1   128(R8)
+	PREFETCHT1   128(DI)
 	VMOVUPS      384(SI), Z4
 	VMOVUPS      448(SI), Z5
 	PREFETCHT0   4480(SI)
@@ -280,15 +297,15 @@ loop:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
-	PREFETCHT1   192(R8)
-	ADDQ         48(AX), R8
+	PREFETCHT1   192(DI)
+	ADDQ         64(AX), DI
 	ADDQ         $0x00000200, SI
-	SUBQ         $0x04, DI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DI
-	JZ   sums
+	ADDQ $0x04, R10
+	JZ   ran
 
 single:
 	VMOVUPS      (SI), Z4
@@ -303,13 +320,16 @@ single:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
 	ADDQ         $0x00000080, SI
-	DECQ         DI
+	DECQ         R10
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R9
+	DECQ    R8
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z4
@@ -320,7 +340,7 @@ sums:
 	VADDPS  Z4, Z3, Z3
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z4
@@ -331,10 +351,10 @@ whole_biasM:
 	VADDPS       Z4, Z3, Z3
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(CX), Z4
@@ -347,11 +367,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z4
-	VBROADCASTSS 124(AX), Z5
+	VBROADCASTSS 136(AX), Z4
+	VBROADCASTSS 140(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -362,8 +382,8 @@ whole_clamp:
 	VMINPS       Z3, Z5, Z3
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -374,10 +394,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z4
+	VPBROADCASTD 120(AX), Z4
 	VPCMPGTD     lane<>+0(SB), Z4, K1
 	VPCMPGTD     lane<>+64(SB), Z4, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z4
@@ -388,7 +408,7 @@ masked:
 	VADDPS       Z4, Z3, Z3
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z4
@@ -399,10 +419,10 @@ part_biasM:
 	VADDPS       Z4, Z3, Z3
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z4
 	VADDPS    Z4, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z4
@@ -415,11 +435,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z4
-	VBROADCASTSS 124(AX), Z5
+	VBROADCASTSS 136(AX), Z4
+	VBROADCASTSS 140(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -430,8 +450,8 @@ part_clamp:
 	VMINPS       Z3, Z5, Z3
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -447,19 +467,26 @@ TEXT ·f32_gemm_m3n32_avx512(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
 	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
+	MOVQ   56(AX), DI
 	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	SUBQ   $0x04, DI
-	JL     tail
+
+run:
+	MOVQ (R9), R10
+	MOVQ (AX), CX
+	LEAQ (CX)(R10*4), CX
+	MOVQ 32(AX), R10
+	SUBQ $0x04, R10
+	JL   tail
 
 loop:
 	VMOVUPS      (SI), Z6
@@ -476,7 +503,7 @@ loop:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
-	PREFETCHT1   (R8)
+	PREFETCHT1   (DI)
 	VMOVUPS      128(SI), Z6
 	VMOVUPS      192(SI), Z7
 	PREFETCHT0   4224(SI)
@@ -491,7 +518,7 @@ loop:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
-	PREFETCHT1   64(R8)
+	PREFETCHT1   64(DI)
 	VMOVUPS      256(SI), Z6
 	VMOVUPS      320(SI), Z7
 	PREFETCHT0   4352(SI)
@@ -506,7 +533,7 @@ loop:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
-	PREFETCHT1   128(R8)
+	PREFETCHT1   128(DI)
 	VMOVUPS      384(SI), Z6
 	VMOVUPS      448(SI), Z7
 	PREFETCHT0   4480(SI)
@@ -521,15 +548,15 @@ loop:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
-	PREFETCHT1   192(R8)
-	ADDQ         48(AX), R8
+	PREFETCHT1   192(DI)
+	ADDQ         64(AX), DI
 	ADDQ         $0x00000200, SI
-	SUBQ         $0x04, DI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DI
-	JZ   sums
+	ADDQ $0x04, R10
+	JZ   ran
 
 single:
 	VMOVUPS      (SI), Z6
@@ -547,13 +574,16 @@ single:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
 	ADDQ         $0x00000080, SI
-	DECQ         DI
+	DECQ         R10
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R9
+	DECQ    R8
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z6
@@ -566,7 +596,7 @@ sums:
 	VADDPS  Z6, Z5, Z5
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z6
@@ -580,10 +610,10 @@ whole_biasM:
 	VADDPS       Z6, Z5, Z5
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z6
 	VADDPS  Z6, Z0, Z0
 	VMOVUPS 64(CX), Z6
@@ -601,11 +631,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z6
-	VBROADCASTSS 124(AX), Z7
+	VBROADCASTSS 136(AX), Z6
+	VBROADCASTSS 140(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -620,8 +650,8 @@ whole_clamp:
 	VMINPS       Z5, Z7, Z5
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -635,10 +665,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z6
+	VPBROADCASTD 120(AX), Z6
 	VPCMPGTD     lane<>+0(SB), Z6, K1
 	VPCMPGTD     lane<>+64(SB), Z6, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z6
@@ -651,7 +681,7 @@ masked:
 	VADDPS       Z6, Z5, Z5
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z6
@@ -665,10 +695,10 @@ part_biasM:
 	VADDPS       Z6, Z5, Z5
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z6
 	VADDPS    Z6, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z6
@@ -686,11 +716,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z6
-	VBROADCASTSS 124(AX), Z7
+	VBROADCASTSS 136(AX), Z6
+	VBROADCASTSS 140(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -705,8 +735,8 @@ part_clamp:
 	VMINPS       Z5, Z7, Z5
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -728,8 +758,9 @@ TEXT ·f32_gemm_m4n32_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
+	MOVQ   56(AX), R8
 	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -738,8 +769,14 @@ TEXT ·f32_gemm_m4n32_avx512(SB), $128-8
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	SUBQ   $0x04, R8
-	JL     tail
+
+run:
+	MOVQ (R10), R11
+	MOVQ (AX), CX
+	LEAQ (CX)(R11*4), CX
+	MOVQ 32(AX), R11
+	SUBQ $0x04, R11
+	JL   tail
 
 loop:
 	VMOVUPS      (DI), Z8
@@ -759,7 +796,7 @@ loop:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
-	PREFETCHT1   (R9)
+	PREFETCHT1   (R8)
 	VMOVUPS      128(DI), Z8
 	VMOVUPS      192(DI), Z9
 	PREFETCHT0   4224(DI)
@@ -777,7 +814,7 @@ loop:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
-	PREFETCHT1   64(R9)
+	PREFETCHT1   64(R8)
 	VMOVUPS      256(DI), Z8
 	VMOVUPS      320(DI), Z9
 	PREFETCHT0   4352(DI)
@@ -795,7 +832,7 @@ loop:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
-	PREFETCHT1   128(R9)
+	PREFETCHT1   128(R8)
 	VMOVUPS      384(DI), Z8
 	VMOVUPS      448(DI), Z9
 	PREFETCHT0   4480(DI)
@@ -813,15 +850,15 @@ loop:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
-	PREFETCHT1   192(R9)
-	ADDQ         48(AX), R9
+	PREFETCHT1   192(R8)
+	ADDQ         64(AX), R8
 	ADDQ         $0x00000200, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, R11
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R8
-	JZ   sums
+	ADDQ $0x04, R11
+	JZ   ran
 
 single:
 	VMOVUPS      (DI), Z8
@@ -842,13 +879,16 @@ single:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
 	ADDQ         $0x00000080, DI
-	DECQ         R8
+	DECQ         R11
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R10
+	DECQ    R9
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z8
@@ -863,7 +903,7 @@ sums:
 	VADDPS  Z8, Z7, Z7
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z8
@@ -880,10 +920,10 @@ whole_biasM:
 	VADDPS       Z8, Z7, Z7
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z8
 	VADDPS  Z8, Z0, Z0
 	VMOVUPS 64(CX), Z8
@@ -906,11 +946,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z8
-	VBROADCASTSS 124(AX), Z9
+	VBROADCASTSS 136(AX), Z8
+	VBROADCASTSS 140(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -929,8 +969,8 @@ whole_clamp:
 	VMINPS       Z7, Z9, Z7
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -947,10 +987,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z8
+	VPBROADCASTD 120(AX), Z8
 	VPCMPGTD     lane<>+0(SB), Z8, K1
 	VPCMPGTD     lane<>+64(SB), Z8, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z8
@@ -965,7 +1005,7 @@ masked:
 	VADDPS       Z8, Z7, Z7
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z8
@@ -982,10 +1022,10 @@ part_biasM:
 	VADDPS       Z8, Z7, Z7
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z8
 	VADDPS    Z8, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z8
@@ -1008,11 +1048,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z8
-	VBROADCASTSS 124(AX), Z9
+	VBROADCASTSS 136(AX), Z8
+	VBROADCASTSS 140(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -1031,8 +1071,8 @@ part_clamp:
 	VMINPS       Z7, Z9, Z7
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -1057,8 +1097,9 @@ TEXT ·f32_gemm_m5n32_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
+	MOVQ   56(AX), R8
 	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1069,8 +1110,14 @@ TEXT ·f32_gemm_m5n32_avx512(SB), $128-8
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	SUBQ   $0x04, R8
-	JL     tail
+
+run:
+	MOVQ (R10), R11
+	MOVQ (AX), CX
+	LEAQ (CX)(R11*4), CX
+	MOVQ 32(AX), R11
+	SUBQ $0x04, R11
+	JL   tail
 
 loop:
 	VMOVUPS      (DI), Z10
@@ -1093,7 +1140,7 @@ loop:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
-	PREFETCHT1   (R9)
+	PREFETCHT1   (R8)
 	VMOVUPS      128(DI), Z10
 	VMOVUPS      192(DI), Z11
 	PREFETCHT0   4224(DI)
@@ -1114,7 +1161,7 @@ loop:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
-	PREFETCHT1   64(R9)
+	PREFETCHT1   64(R8)
 	VMOVUPS      256(DI), Z10
 	VMOVUPS      320(DI), Z11
 	PREFETCHT0   4352(DI)
@@ -1135,7 +1182,7 @@ loop:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
-	PREFETCHT1   128(R9)
+	PREFETCHT1   128(R8)
 	VMOVUPS      384(DI), Z10
 	VMOVUPS      448(DI), Z11
 	PREFETCHT0   4480(DI)
@@ -1156,15 +1203,15 @@ loop:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
-	PREFETCHT1   192(R9)
-	ADDQ         48(AX), R9
+	PREFETCHT1   192(R8)
+	ADDQ         64(AX), R8
 	ADDQ         $0x00000200, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, R11
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R8
-	JZ   sums
+	ADDQ $0x04, R11
+	JZ   ran
 
 single:
 	VMOVUPS      (DI), Z10
@@ -1188,13 +1235,16 @@ single:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
 	ADDQ         $0x00000080, DI
-	DECQ         R8
+	DECQ         R11
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R10
+	DECQ    R9
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z10
@@ -1211,7 +1261,7 @@ sums:
 	VADDPS  Z10, Z9, Z9
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z10
@@ -1231,10 +1281,10 @@ whole_biasM:
 	VADDPS       Z10, Z9, Z9
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z10
 	VADDPS  Z10, Z0, Z0
 	VMOVUPS 64(CX), Z10
@@ -1262,11 +1312,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z10
-	VBROADCASTSS 124(AX), Z11
+	VBROADCASTSS 136(AX), Z10
+	VBROADCASTSS 140(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -1289,8 +1339,8 @@ whole_clamp:
 	VMINPS       Z9, Z11, Z9
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -1310,10 +1360,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z10
+	VPBROADCASTD 120(AX), Z10
 	VPCMPGTD     lane<>+0(SB), Z10, K1
 	VPCMPGTD     lane<>+64(SB), Z10, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z10
@@ -1330,7 +1380,7 @@ masked:
 	VADDPS       Z10, Z9, Z9
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z10
@@ -1350,10 +1400,10 @@ part_biasM:
 	VADDPS       Z10, Z9, Z9
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z10
 	VADDPS    Z10, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z10
@@ -1381,11 +1431,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z10
-	VBROADCASTSS 124(AX), Z11
+	VBROADCASTSS 136(AX), Z10
+	VBROADCASTSS 140(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -1408,8 +1458,8 @@ part_clamp:
 	VMINPS       Z9, Z11, Z9
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -1439,8 +1489,9 @@ TEXT ·f32_gemm_m6n32_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1453,8 +1504,16 @@ TEXT ·f32_gemm_m6n32_avx512(SB), $128-8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Z12
@@ -1481,7 +1540,7 @@ loop:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Z12
 	VMOVUPS      192(R8), Z13
 	PREFETCHT0   4224(R8)
@@ -1506,7 +1565,7 @@ loop:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Z12
 	VMOVUPS      320(R8), Z13
 	PREFETCHT0   4352(R8)
@@ -1531,7 +1590,7 @@ loop:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Z12
 	VMOVUPS      448(R8), Z13
 	PREFETCHT0   4480(R8)
@@ -1556,15 +1615,15 @@ loop:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Z12
@@ -1592,13 +1651,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z12
@@ -1617,7 +1679,7 @@ sums:
 	VADDPS  Z12, Z11, Z11
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z12
@@ -1640,10 +1702,10 @@ whole_biasM:
 	VADDPS       Z12, Z11, Z11
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z12
 	VADDPS  Z12, Z0, Z0
 	VMOVUPS 64(CX), Z12
@@ -1676,11 +1738,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z12
-	VBROADCASTSS 124(AX), Z13
+	VBROADCASTSS 136(AX), Z12
+	VBROADCASTSS 140(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -1707,8 +1769,8 @@ whole_clamp:
 	VMINPS       Z11, Z13, Z11
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -1731,10 +1793,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z12
+	VPBROADCASTD 120(AX), Z12
 	VPCMPGTD     lane<>+0(SB), Z12, K1
 	VPCMPGTD     lane<>+64(SB), Z12, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z12
@@ -1753,7 +1815,7 @@ masked:
 	VADDPS       Z12, Z11, Z11
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z12
@@ -1776,10 +1838,10 @@ part_biasM:
 	VADDPS       Z12, Z11, Z11
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z12
 	VADDPS    Z12, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z12
@@ -1812,11 +1874,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z12
-	VBROADCASTSS 124(AX), Z13
+	VBROADCASTSS 136(AX), Z12
+	VBROADCASTSS 140(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -1843,8 +1905,8 @@ part_clamp:
 	VMINPS       Z11, Z13, Z11
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -1877,8 +1939,9 @@ TEXT ·f32_gemm_m7n32_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1893,8 +1956,16 @@ TEXT ·f32_gemm_m7n32_avx512(SB), $128-8
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Z14
@@ -1924,7 +1995,7 @@ loop:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Z14
 	VMOVUPS      192(R8), Z15
 	PREFETCHT0   4224(R8)
@@ -1952,7 +2023,7 @@ loop:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Z14
 	VMOVUPS      320(R8), Z15
 	PREFETCHT0   4352(R8)
@@ -1980,7 +2051,7 @@ loop:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Z14
 	VMOVUPS      448(R8), Z15
 	PREFETCHT0   4480(R8)
@@ -2008,15 +2079,15 @@ loop:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Z14
@@ -2047,13 +2118,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z14
@@ -2074,7 +2148,7 @@ sums:
 	VADDPS  Z14, Z13, Z13
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z14
@@ -2100,10 +2174,10 @@ whole_biasM:
 	VADDPS       Z14, Z13, Z13
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z14
 	VADDPS  Z14, Z0, Z0
 	VMOVUPS 64(CX), Z14
@@ -2141,11 +2215,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z14
-	VBROADCASTSS 124(AX), Z15
+	VBROADCASTSS 136(AX), Z14
+	VBROADCASTSS 140(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -2176,8 +2250,8 @@ whole_clamp:
 	VMINPS       Z13, Z15, Z13
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -2203,10 +2277,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z14
+	VPBROADCASTD 120(AX), Z14
 	VPCMPGTD     lane<>+0(SB), Z14, K1
 	VPCMPGTD     lane<>+64(SB), Z14, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z14
@@ -2227,7 +2301,7 @@ masked:
 	VADDPS       Z14, Z13, Z13
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z14
@@ -2253,10 +2327,10 @@ part_biasM:
 	VADDPS       Z14, Z13, Z13
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z14
 	VADDPS    Z14, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z14
@@ -2294,11 +2368,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z14
-	VBROADCASTSS 124(AX), Z15
+	VBROADCASTSS 136(AX), Z14
+	VBROADCASTSS 140(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -2329,8 +2403,8 @@ part_clamp:
 	VMINPS       Z13, Z15, Z13
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -2366,8 +2440,9 @@ TEXT ·f32_gemm_m8n32_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2384,8 +2459,16 @@ TEXT ·f32_gemm_m8n32_avx512(SB), $128-8
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Z16
@@ -2418,7 +2501,7 @@ loop:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Z16
 	VMOVUPS      192(R8), Z17
 	PREFETCHT0   4224(R8)
@@ -2449,7 +2532,7 @@ loop:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Z16
 	VMOVUPS      320(R8), Z17
 	PREFETCHT0   4352(R8)
@@ -2480,7 +2563,7 @@ loop:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Z16
 	VMOVUPS      448(R8), Z17
 	PREFETCHT0   4480(R8)
@@ -2511,15 +2594,15 @@ loop:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Z16
@@ -2553,13 +2636,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z16
@@ -2582,7 +2668,7 @@ sums:
 	VADDPS  Z16, Z15, Z15
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z16
@@ -2611,10 +2697,10 @@ whole_biasM:
 	VADDPS       Z16, Z15, Z15
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z16
 	VADDPS  Z16, Z0, Z0
 	VMOVUPS 64(CX), Z16
@@ -2657,11 +2743,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z16
-	VBROADCASTSS 124(AX), Z17
+	VBROADCASTSS 136(AX), Z16
+	VBROADCASTSS 140(AX), Z17
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z17, Z0
 	VMAXPS       Z1, Z16, Z1
@@ -2696,8 +2782,8 @@ whole_clamp:
 	VMINPS       Z15, Z17, Z15
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -2726,10 +2812,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z16
+	VPBROADCASTD 120(AX), Z16
 	VPCMPGTD     lane<>+0(SB), Z16, K1
 	VPCMPGTD     lane<>+64(SB), Z16, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z16
@@ -2752,7 +2838,7 @@ masked:
 	VADDPS       Z16, Z15, Z15
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z16
@@ -2781,10 +2867,10 @@ part_biasM:
 	VADDPS       Z16, Z15, Z15
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z16
 	VADDPS    Z16, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z16
@@ -2827,11 +2913,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z16
-	VBROADCASTSS 124(AX), Z17
+	VBROADCASTSS 136(AX), Z16
+	VBROADCASTSS 140(AX), Z17
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z17, Z0
 	VMAXPS       Z1, Z16, Z1
@@ -2866,8 +2952,8 @@ part_clamp:
 	VMINPS       Z15, Z17, Z15
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -2906,8 +2992,9 @@ TEXT ·f32_gemm_m9n32_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2926,8 +3013,16 @@ TEXT ·f32_gemm_m9n32_avx512(SB), $128-8
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Z18
@@ -2963,7 +3058,7 @@ loop:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Z18
 	VMOVUPS      192(R8), Z19
 	PREFETCHT0   1152(R8)
@@ -2997,7 +3092,7 @@ loop:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Z18
 	VMOVUPS      320(R8), Z19
 	PREFETCHT0   1280(R8)
@@ -3031,7 +3126,7 @@ loop:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Z18
 	VMOVUPS      448(R8), Z19
 	PREFETCHT0   1408(R8)
@@ -3065,15 +3160,15 @@ loop:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Z18
@@ -3110,13 +3205,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z18
@@ -3141,7 +3239,7 @@ sums:
 	VADDPS  Z18, Z17, Z17
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z18
@@ -3173,10 +3271,10 @@ whole_biasM:
 	VADDPS       Z18, Z17, Z17
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z18
 	VADDPS  Z18, Z0, Z0
 	VMOVUPS 64(CX), Z18
@@ -3224,11 +3322,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z18
-	VBROADCASTSS 124(AX), Z19
+	VBROADCASTSS 136(AX), Z18
+	VBROADCASTSS 140(AX), Z19
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z19, Z0
 	VMAXPS       Z1, Z18, Z1
@@ -3267,8 +3365,8 @@ whole_clamp:
 	VMINPS       Z17, Z19, Z17
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -3300,10 +3398,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z18
+	VPBROADCASTD 120(AX), Z18
 	VPCMPGTD     lane<>+0(SB), Z18, K1
 	VPCMPGTD     lane<>+64(SB), Z18, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z18
@@ -3328,7 +3426,7 @@ masked:
 	VADDPS       Z18, Z17, Z17
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z18
@@ -3360,10 +3458,10 @@ part_biasM:
 	VADDPS       Z18, Z17, Z17
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z18
 	VADDPS    Z18, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z18
@@ -3411,11 +3509,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z18
-	VBROADCASTSS 124(AX), Z19
+	VBROADCASTSS 136(AX), Z18
+	VBROADCASTSS 140(AX), Z19
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z19, Z0
 	VMAXPS       Z1, Z18, Z1
@@ -3454,8 +3552,8 @@ part_clamp:
 	VMINPS       Z17, Z19, Z17
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -3497,8 +3595,9 @@ TEXT ·f32_gemm_m10n32_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3519,8 +3618,16 @@ TEXT ·f32_gemm_m10n32_avx512(SB), $128-8
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Z20
@@ -3559,7 +3666,7 @@ loop:
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Z20
 	VMOVUPS      192(R8), Z21
 	PREFETCHT0   1152(R8)
@@ -3596,7 +3703,7 @@ loop:
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Z20
 	VMOVUPS      320(R8), Z21
 	PREFETCHT0   1280(R8)
@@ -3633,7 +3740,7 @@ loop:
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Z20
 	VMOVUPS      448(R8), Z21
 	PREFETCHT0   1408(R8)
@@ -3670,15 +3777,15 @@ loop:
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Z20
@@ -3718,13 +3825,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z20
@@ -3751,7 +3861,7 @@ sums:
 	VADDPS  Z20, Z19, Z19
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z20
@@ -3786,10 +3896,10 @@ whole_biasM:
 	VADDPS       Z20, Z19, Z19
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z20
 	VADDPS  Z20, Z0, Z0
 	VMOVUPS 64(CX), Z20
@@ -3842,11 +3952,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z20
-	VBROADCASTSS 124(AX), Z21
+	VBROADCASTSS 136(AX), Z20
+	VBROADCASTSS 140(AX), Z21
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z21, Z0
 	VMAXPS       Z1, Z20, Z1
@@ -3889,8 +3999,8 @@ whole_clamp:
 	VMINPS       Z19, Z21, Z19
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -3925,10 +4035,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z20
+	VPBROADCASTD 120(AX), Z20
 	VPCMPGTD     lane<>+0(SB), Z20, K1
 	VPCMPGTD     lane<>+64(SB), Z20, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z20
@@ -3955,7 +4065,7 @@ masked:
 	VADDPS       Z20, Z19, Z19
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z20
@@ -3990,10 +4100,10 @@ part_biasM:
 	VADDPS       Z20, Z19, Z19
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z20
 	VADDPS    Z20, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z20
@@ -4046,11 +4156,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z20
-	VBROADCASTSS 124(AX), Z21
+	VBROADCASTSS 136(AX), Z20
+	VBROADCASTSS 140(AX), Z21
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z21, Z0
 	VMAXPS       Z1, Z20, Z1
@@ -4093,8 +4203,8 @@ part_clamp:
 	VMINPS       Z19, Z21, Z19
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -4141,8 +4251,9 @@ TEXT ·f32_gemm_m11n32_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
+	MOVQ   56(AX), R10
 	MOVQ   40(AX), R11
+	MOVQ   48(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4165,8 +4276,18 @@ TEXT ·f32_gemm_m11n32_avx512(SB), $128-8
 	VPXORD Z19, Z19, Z19
 	VPXORD Z20, Z20, Z20
 	VPXORD Z21, Z21, Z21
-	SUBQ   $0x04, R10
-	JL     tail
+
+run:
+	MOVQ (R12), R13
+	MOVQ (AX), CX
+	LEAQ (CX)(R13*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	LEAQ (SI)(DX*4), DI
+	ADDQ DX, DI
+	MOVQ 32(AX), R13
+	SUBQ $0x04, R13
+	JL   tail
 
 loop:
 	VMOVUPS      (R9), Z22
@@ -4209,7 +4330,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   (R11)
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R9), Z22
 	VMOVUPS      192(R9), Z23
 	PREFETCHT0   1152(R9)
@@ -4250,7 +4371,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   64(R11)
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R9), Z22
 	VMOVUPS      320(R9), Z23
 	PREFETCHT0   1280(R9)
@@ -4291,7 +4412,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   128(R11)
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R9), Z22
 	VMOVUPS      448(R9), Z23
 	PREFETCHT0   1408(R9)
@@ -4332,15 +4453,15 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   192(R11)
-	ADDQ         48(AX), R11
+	PREFETCHT1   192(R10)
+	ADDQ         64(AX), R10
 	ADDQ         $0x00000200, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R13
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R10
-	JZ   sums
+	ADDQ $0x04, R13
+	JZ   ran
 
 single:
 	VMOVUPS      (R9), Z22
@@ -4384,13 +4505,16 @@ single:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	ADDQ         $0x00000080, R9
-	DECQ         R10
+	DECQ         R13
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R12
+	DECQ    R11
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z22
@@ -4419,7 +4543,7 @@ sums:
 	VADDPS  Z22, Z21, Z21
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z22
@@ -4457,10 +4581,10 @@ whole_biasM:
 	VADDPS       Z22, Z21, Z21
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z22
 	VADDPS  Z22, Z0, Z0
 	VMOVUPS 64(CX), Z22
@@ -4518,11 +4642,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z22
-	VBROADCASTSS 124(AX), Z23
+	VBROADCASTSS 136(AX), Z22
+	VBROADCASTSS 140(AX), Z23
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z23, Z0
 	VMAXPS       Z1, Z22, Z1
@@ -4569,8 +4693,8 @@ whole_clamp:
 	VMINPS       Z21, Z23, Z21
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -4608,10 +4732,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z22
+	VPBROADCASTD 120(AX), Z22
 	VPCMPGTD     lane<>+0(SB), Z22, K1
 	VPCMPGTD     lane<>+64(SB), Z22, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z22
@@ -4640,7 +4764,7 @@ masked:
 	VADDPS       Z22, Z21, Z21
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z22
@@ -4678,10 +4802,10 @@ part_biasM:
 	VADDPS       Z22, Z21, Z21
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z22
 	VADDPS    Z22, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z22
@@ -4739,11 +4863,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z22
-	VBROADCASTSS 124(AX), Z23
+	VBROADCASTSS 136(AX), Z22
+	VBROADCASTSS 140(AX), Z23
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z23, Z0
 	VMAXPS       Z1, Z22, Z1
@@ -4790,8 +4914,8 @@ part_clamp:
 	VMINPS       Z21, Z23, Z21
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -4841,8 +4965,9 @@ TEXT ·f32_gemm_m12n32_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
+	MOVQ   56(AX), R10
 	MOVQ   40(AX), R11
+	MOVQ   48(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4867,8 +4992,18 @@ TEXT ·f32_gemm_m12n32_avx512(SB), $128-8
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	SUBQ   $0x04, R10
-	JL     tail
+
+run:
+	MOVQ (R12), R13
+	MOVQ (AX), CX
+	LEAQ (CX)(R13*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	LEAQ (SI)(DX*4), DI
+	ADDQ DX, DI
+	MOVQ 32(AX), R13
+	SUBQ $0x04, R13
+	JL   tail
 
 loop:
 	VMOVUPS      (R9), Z24
@@ -4914,7 +5049,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   (R11)
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R9), Z24
 	VMOVUPS      192(R9), Z25
 	PREFETCHT0   1152(R9)
@@ -4958,7 +5093,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   64(R11)
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R9), Z24
 	VMOVUPS      320(R9), Z25
 	PREFETCHT0   1280(R9)
@@ -5002,7 +5137,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   128(R11)
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R9), Z24
 	VMOVUPS      448(R9), Z25
 	PREFETCHT0   1408(R9)
@@ -5046,15 +5181,15 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   192(R11)
-	ADDQ         48(AX), R11
+	PREFETCHT1   192(R10)
+	ADDQ         64(AX), R10
 	ADDQ         $0x00000200, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R13
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R10
-	JZ   sums
+	ADDQ $0x04, R13
+	JZ   ran
 
 single:
 	VMOVUPS      (R9), Z24
@@ -5101,13 +5236,16 @@ single:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	ADDQ         $0x00000080, R9
-	DECQ         R10
+	DECQ         R13
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R12
+	DECQ    R11
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z24
@@ -5138,7 +5276,7 @@ sums:
 	VADDPS  Z24, Z23, Z23
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z24
@@ -5179,10 +5317,10 @@ whole_biasM:
 	VADDPS       Z24, Z23, Z23
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z24
 	VADDPS  Z24, Z0, Z0
 	VMOVUPS 64(CX), Z24
@@ -5245,11 +5383,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z24
-	VBROADCASTSS 124(AX), Z25
+	VBROADCASTSS 136(AX), Z24
+	VBROADCASTSS 140(AX), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5300,8 +5438,8 @@ whole_clamp:
 	VMINPS       Z23, Z25, Z23
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -5342,10 +5480,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z24
+	VPBROADCASTD 120(AX), Z24
 	VPCMPGTD     lane<>+0(SB), Z24, K1
 	VPCMPGTD     lane<>+64(SB), Z24, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z24
@@ -5376,7 +5514,7 @@ masked:
 	VADDPS       Z24, Z23, Z23
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z24
@@ -5417,10 +5555,10 @@ part_biasM:
 	VADDPS       Z24, Z23, Z23
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z24
 	VADDPS    Z24, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z24
@@ -5483,11 +5621,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z24
-	VBROADCASTSS 124(AX), Z25
+	VBROADCASTSS 136(AX), Z24
+	VBROADCASTSS 140(AX), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5538,8 +5676,8 @@ part_clamp:
 	VMINPS       Z23, Z25, Z23
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -5592,8 +5730,9 @@ TEXT ·f32_gemm_m13n32_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
+	MOVQ   56(AX), R10
 	MOVQ   40(AX), R11
+	MOVQ   48(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5620,8 +5759,18 @@ TEXT ·f32_gemm_m13n32_avx512(SB), $128-8
 	VPXORD Z23, Z23, Z23
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
-	SUBQ   $0x04, R10
-	JL     tail
+
+run:
+	MOVQ (R12), R13
+	MOVQ (AX), CX
+	LEAQ (CX)(R13*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	LEAQ (SI)(DX*4), DI
+	ADDQ DX, DI
+	MOVQ 32(AX), R13
+	SUBQ $0x04, R13
+	JL   tail
 
 loop:
 	VMOVUPS      (R9), Z26
@@ -5670,7 +5819,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   (R11)
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R9), Z26
 	VMOVUPS      192(R9), Z27
 	PREFETCHT0   1152(R9)
@@ -5717,7 +5866,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   64(R11)
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R9), Z26
 	VMOVUPS      320(R9), Z27
 	PREFETCHT0   1280(R9)
@@ -5764,7 +5913,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   128(R11)
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R9), Z26
 	VMOVUPS      448(R9), Z27
 	PREFETCHT0   1408(R9)
@@ -5811,15 +5960,15 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   192(R11)
-	ADDQ         48(AX), R11
+	PREFETCHT1   192(R10)
+	ADDQ         64(AX), R10
 	ADDQ         $0x00000200, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R13
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R10
-	JZ   sums
+	ADDQ $0x04, R13
+	JZ   ran
 
 single:
 	VMOVUPS      (R9), Z26
@@ -5869,13 +6018,16 @@ single:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	ADDQ         $0x00000080, R9
-	DECQ         R10
+	DECQ         R13
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R12
+	DECQ    R11
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z26
@@ -5908,7 +6060,7 @@ sums:
 	VADDPS  Z26, Z25, Z25
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z26
@@ -5952,10 +6104,10 @@ whole_biasM:
 	VADDPS       Z26, Z25, Z25
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z26
 	VADDPS  Z26, Z0, Z0
 	VMOVUPS 64(CX), Z26
@@ -6023,11 +6175,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z26
-	VBROADCASTSS 124(AX), Z27
+	VBROADCASTSS 136(AX), Z26
+	VBROADCASTSS 140(AX), Z27
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z27, Z0
 	VMAXPS       Z1, Z26, Z1
@@ -6082,8 +6234,8 @@ whole_clamp:
 	VMINPS       Z25, Z27, Z25
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -6127,10 +6279,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z26
+	VPBROADCASTD 120(AX), Z26
 	VPCMPGTD     lane<>+0(SB), Z26, K1
 	VPCMPGTD     lane<>+64(SB), Z26, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z26
@@ -6163,7 +6315,7 @@ masked:
 	VADDPS       Z26, Z25, Z25
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z26
@@ -6207,10 +6359,10 @@ part_biasM:
 	VADDPS       Z26, Z25, Z25
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z26
 	VADDPS    Z26, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z26
@@ -6278,11 +6430,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z26
-	VBROADCASTSS 124(AX), Z27
+	VBROADCASTSS 136(AX), Z26
+	VBROADCASTSS 140(AX), Z27
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z27, Z0
 	VMAXPS       Z1, Z26, Z1
@@ -6337,8 +6489,8 @@ part_clamp:
 	VMINPS       Z25, Z27, Z25
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -6394,8 +6546,9 @@ TEXT ·f32_gemm_m14n32_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
+	MOVQ   56(AX), R10
 	MOVQ   40(AX), R11
+	MOVQ   48(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6424,8 +6577,18 @@ TEXT ·f32_gemm_m14n32_avx512(SB), $128-8
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
-	SUBQ   $0x04, R10
-	JL     tail
+
+run:
+	MOVQ (R12), R13
+	MOVQ (AX), CX
+	LEAQ (CX)(R13*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	LEAQ (SI)(DX*4), DI
+	ADDQ DX, DI
+	MOVQ 32(AX), R13
+	SUBQ $0x04, R13
+	JL   tail
 
 loop:
 	VMOVUPS      (R9), Z28
@@ -6477,7 +6640,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   (R11)
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R9), Z28
 	VMOVUPS      192(R9), Z29
 	PREFETCHT0   1152(R9)
@@ -6527,7 +6690,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   64(R11)
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R9), Z28
 	VMOVUPS      320(R9), Z29
 	PREFETCHT0   1280(R9)
@@ -6577,7 +6740,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   128(R11)
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R9), Z28
 	VMOVUPS      448(R9), Z29
 	PREFETCHT0   1408(R9)
@@ -6627,15 +6790,15 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   192(R11)
-	ADDQ         48(AX), R11
+	PREFETCHT1   192(R10)
+	ADDQ         64(AX), R10
 	ADDQ         $0x00000200, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R13
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R10
-	JZ   sums
+	ADDQ $0x04, R13
+	JZ   ran
 
 single:
 	VMOVUPS      (R9), Z28
@@ -6688,13 +6851,16 @@ single:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	ADDQ         $0x00000080, R9
-	DECQ         R10
+	DECQ         R13
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x20
+ran:
+	ADDQ    $0x08, R12
+	DECQ    R11
+	JNZ     run
+	CMPQ    120(AX), $0x20
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z28
@@ -6729,7 +6895,7 @@ sums:
 	VADDPS  Z28, Z27, Z27
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z28
@@ -6776,10 +6942,10 @@ whole_biasM:
 	VADDPS       Z28, Z27, Z27
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z28
 	VADDPS  Z28, Z0, Z0
 	VMOVUPS 64(CX), Z28
@@ -6852,11 +7018,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z28
-	VBROADCASTSS 124(AX), Z29
+	VBROADCASTSS 136(AX), Z28
+	VBROADCASTSS 140(AX), Z29
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z29, Z0
 	VMAXPS       Z1, Z28, Z1
@@ -6915,8 +7081,8 @@ whole_clamp:
 	VMINPS       Z27, Z29, Z27
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -6963,10 +7129,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z28
+	VPBROADCASTD 120(AX), Z28
 	VPCMPGTD     lane<>+0(SB), Z28, K1
 	VPCMPGTD     lane<>+64(SB), Z28, K2
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z28
@@ -7001,7 +7167,7 @@ masked:
 	VADDPS       Z28, Z27, Z27
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z28
@@ -7048,10 +7214,10 @@ part_biasM:
 	VADDPS       Z28, Z27, Z27
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z28
@@ -7124,11 +7290,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z28
-	VBROADCASTSS 124(AX), Z29
+	VBROADCASTSS 136(AX), Z28
+	VBROADCASTSS 140(AX), Z29
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z29, Z0
 	VMAXPS       Z1, Z28, Z1
@@ -7187,8 +7353,8 @@ part_clamp:
 	VMINPS       Z27, Z29, Z27
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -7239,15 +7405,22 @@ part_store:
 TEXT ·f32_gemm_m1n16_avx512(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
-	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), DX
+	MOVQ   8(AX), CX
+	LEAQ   (CX)(CX*2), CX
 	MOVQ   16(AX), DX
 	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
+	MOVQ   56(AX), SI
 	MOVQ   40(AX), DI
+	MOVQ   48(AX), R8
 	VPXORD Z0, Z0, Z0
-	SUBQ   $0x04, SI
-	JL     tail
+
+run:
+	MOVQ (R8), R9
+	MOVQ (AX), CX
+	LEAQ (CX)(R9*4), CX
+	MOVQ 32(AX), R9
+	SUBQ $0x04, R9
+	JL   tail
 
 loop:
 	VMOVUPS      (BX), Z1
@@ -7255,33 +7428,33 @@ loop:
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
-	PREFETCHT1   (DI)
+	PREFETCHT1   (SI)
 	VMOVUPS      128(BX), Z1
 	PREFETCHT0   4224(BX)
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
-	PREFETCHT1   64(DI)
+	PREFETCHT1   64(SI)
 	VMOVUPS      256(BX), Z1
 	PREFETCHT0   4352(BX)
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
-	PREFETCHT1   128(DI)
+	PREFETCHT1   128(SI)
 	VMOVUPS      384(BX), Z1
 	PREFETCHT0   4480(BX)
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
-	PREFETCHT1   192(DI)
-	ADDQ         48(AX), DI
+	PREFETCHT1   192(SI)
+	ADDQ         64(AX), SI
 	ADDQ         $0x00000200, BX
-	SUBQ         $0x04, SI
+	SUBQ         $0x04, R9
 	JGE          loop
 
 tail:
-	ADDQ $0x04, SI
-	JZ   sums
+	ADDQ $0x04, R9
+	JZ   ran
 
 single:
 	VMOVUPS      (BX), Z1
@@ -7290,88 +7463,91 @@ single:
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
 	ADDQ         $0x00000080, BX
-	DECQ         SI
+	DECQ         R9
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R8
+	DECQ    DI
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z1
 	VADDPS  Z1, Z0, Z0
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z1
 	VADDPS       Z1, Z0, Z0
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z1
 	VADDPS  Z1, Z0, Z0
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z1
-	VBROADCASTSS 124(AX), Z2
+	VBROADCASTSS 136(AX), Z1
+	VBROADCASTSS 140(AX), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VZEROUPPER
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z1
+	VPBROADCASTD 120(AX), Z1
 	VPCMPGTD     lane<>+0(SB), Z1, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z1
 	VADDPS       Z1, Z0, Z0
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z1
 	VADDPS       Z1, Z0, Z0
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z1
-	VBROADCASTSS 124(AX), Z2
+	VBROADCASTSS 136(AX), Z1
+	VBROADCASTSS 140(AX), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VZEROUPPER
@@ -7383,15 +7559,22 @@ TEXT ·f32_gemm_m2n16_avx512(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
 	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
+	MOVQ   56(AX), DI
 	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	SUBQ   $0x04, DI
-	JL     tail
+
+run:
+	MOVQ (R9), R10
+	MOVQ (AX), CX
+	LEAQ (CX)(R10*4), CX
+	MOVQ 32(AX), R10
+	SUBQ $0x04, R10
+	JL   tail
 
 loop:
 	VMOVUPS      (SI), Z2
@@ -7401,7 +7584,7 @@ loop:
 	VBROADCASTSS (CX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
-	PREFETCHT1   (R8)
+	PREFETCHT1   (DI)
 	VMOVUPS      128(SI), Z2
 	PREFETCHT0   4224(SI)
 	VBROADCASTSS (CX), Z3
@@ -7409,7 +7592,7 @@ loop:
 	VBROADCASTSS (CX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
-	PREFETCHT1   64(R8)
+	PREFETCHT1   64(DI)
 	VMOVUPS      256(SI), Z2
 	PREFETCHT0   4352(SI)
 	VBROADCASTSS (CX), Z3
@@ -7417,7 +7600,7 @@ loop:
 	VBROADCASTSS (CX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
-	PREFETCHT1   128(R8)
+	PREFETCHT1   128(DI)
 	VMOVUPS      384(SI), Z2
 	PREFETCHT0   4480(SI)
 	VBROADCASTSS (CX), Z3
@@ -7425,15 +7608,15 @@ loop:
 	VBROADCASTSS (CX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
-	PREFETCHT1   192(R8)
-	ADDQ         48(AX), R8
+	PREFETCHT1   192(DI)
+	ADDQ         64(AX), DI
 	ADDQ         $0x00000200, SI
-	SUBQ         $0x04, DI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DI
-	JZ   sums
+	ADDQ $0x04, R10
+	JZ   ran
 
 single:
 	VMOVUPS      (SI), Z2
@@ -7444,13 +7627,16 @@ single:
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
 	ADDQ         $0x00000080, SI
-	DECQ         DI
+	DECQ         R10
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R9
+	DECQ    R8
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z2
@@ -7458,7 +7644,7 @@ sums:
 	VADDPS  Z2, Z1, Z1
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z2
@@ -7467,10 +7653,10 @@ whole_biasM:
 	VADDPS       Z2, Z1, Z1
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z2
 	VADDPS  Z2, Z0, Z0
 	ADDQ    DX, CX
@@ -7479,19 +7665,19 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z2
-	VBROADCASTSS 124(AX), Z3
+	VBROADCASTSS 136(AX), Z2
+	VBROADCASTSS 140(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -7500,9 +7686,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z2
+	VPBROADCASTD 120(AX), Z2
 	VPCMPGTD     lane<>+0(SB), Z2, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z2
@@ -7510,7 +7696,7 @@ masked:
 	VADDPS       Z2, Z1, Z1
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z2
@@ -7519,10 +7705,10 @@ part_biasM:
 	VADDPS       Z2, Z1, Z1
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z2
 	VADDPS    Z2, Z0, Z0
 	ADDQ      DX, CX
@@ -7531,19 +7717,19 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z2
-	VBROADCASTSS 124(AX), Z3
+	VBROADCASTSS 136(AX), Z2
+	VBROADCASTSS 140(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -7557,16 +7743,23 @@ TEXT ·f32_gemm_m3n16_avx512(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
 	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
+	MOVQ   56(AX), DI
 	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	SUBQ   $0x04, DI
-	JL     tail
+
+run:
+	MOVQ (R9), R10
+	MOVQ (AX), CX
+	LEAQ (CX)(R10*4), CX
+	MOVQ 32(AX), R10
+	SUBQ $0x04, R10
+	JL   tail
 
 loop:
 	VMOVUPS      (SI), Z3
@@ -7578,7 +7771,7 @@ loop:
 	VBROADCASTSS (CX)(DX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
-	PREFETCHT1   (R8)
+	PREFETCHT1   (DI)
 	VMOVUPS      128(SI), Z3
 	PREFETCHT0   4224(SI)
 	VBROADCASTSS (CX), Z4
@@ -7588,7 +7781,7 @@ loop:
 	VBROADCASTSS (CX)(DX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
-	PREFETCHT1   64(R8)
+	PREFETCHT1   64(DI)
 	VMOVUPS      256(SI), Z3
 	PREFETCHT0   4352(SI)
 	VBROADCASTSS (CX), Z4
@@ -7598,7 +7791,7 @@ loop:
 	VBROADCASTSS (CX)(DX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
-	PREFETCHT1   128(R8)
+	PREFETCHT1   128(DI)
 	VMOVUPS      384(SI), Z3
 	PREFETCHT0   4480(SI)
 	VBROADCASTSS (CX), Z4
@@ -7608,15 +7801,15 @@ loop:
 	VBROADCASTSS (CX)(DX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
-	PREFETCHT1   192(R8)
-	ADDQ         48(AX), R8
+	PREFETCHT1   192(DI)
+	ADDQ         64(AX), DI
 	ADDQ         $0x00000200, SI
-	SUBQ         $0x04, DI
+	SUBQ         $0x04, R10
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DI
-	JZ   sums
+	ADDQ $0x04, R10
+	JZ   ran
 
 single:
 	VMOVUPS      (SI), Z3
@@ -7629,13 +7822,16 @@ single:
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
 	ADDQ         $0x00000080, SI
-	DECQ         DI
+	DECQ         R10
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R9
+	DECQ    R8
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z3
@@ -7644,7 +7840,7 @@ sums:
 	VADDPS  Z3, Z2, Z2
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z3
@@ -7655,10 +7851,10 @@ whole_biasM:
 	VADDPS       Z3, Z2, Z2
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z3
 	VADDPS  Z3, Z0, Z0
 	ADDQ    DX, CX
@@ -7670,11 +7866,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z3
-	VBROADCASTSS 124(AX), Z4
+	VBROADCASTSS 136(AX), Z3
+	VBROADCASTSS 140(AX), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMAXPS       Z1, Z3, Z1
@@ -7683,8 +7879,8 @@ whole_clamp:
 	VMINPS       Z2, Z4, Z2
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -7695,9 +7891,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z3
+	VPBROADCASTD 120(AX), Z3
 	VPCMPGTD     lane<>+0(SB), Z3, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z3
@@ -7706,7 +7902,7 @@ masked:
 	VADDPS       Z3, Z2, Z2
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z3
@@ -7717,10 +7913,10 @@ part_biasM:
 	VADDPS       Z3, Z2, Z2
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z3
 	VADDPS    Z3, Z0, Z0
 	ADDQ      DX, CX
@@ -7732,11 +7928,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z3
-	VBROADCASTSS 124(AX), Z4
+	VBROADCASTSS 136(AX), Z3
+	VBROADCASTSS 140(AX), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMAXPS       Z1, Z3, Z1
@@ -7745,8 +7941,8 @@ part_clamp:
 	VMINPS       Z2, Z4, Z2
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -7765,14 +7961,21 @@ TEXT ·f32_gemm_m4n16_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
+	MOVQ   56(AX), R8
 	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	SUBQ   $0x04, R8
-	JL     tail
+
+run:
+	MOVQ (R10), R11
+	MOVQ (AX), CX
+	LEAQ (CX)(R11*4), CX
+	MOVQ 32(AX), R11
+	SUBQ $0x04, R11
+	JL   tail
 
 loop:
 	VMOVUPS      (DI), Z4
@@ -7786,7 +7989,7 @@ loop:
 	VBROADCASTSS (CX)(BX*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         SI, CX
-	PREFETCHT1   (R9)
+	PREFETCHT1   (R8)
 	VMOVUPS      128(DI), Z4
 	PREFETCHT0   4224(DI)
 	VBROADCASTSS (CX), Z5
@@ -7798,7 +8001,7 @@ loop:
 	VBROADCASTSS (CX)(BX*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         SI, CX
-	PREFETCHT1   64(R9)
+	PREFETCHT1   64(R8)
 	VMOVUPS      256(DI), Z4
 	PREFETCHT0   4352(DI)
 	VBROADCASTSS (CX), Z5
@@ -7810,7 +8013,7 @@ loop:
 	VBROADCASTSS (CX)(BX*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         SI, CX
-	PREFETCHT1   128(R9)
+	PREFETCHT1   128(R8)
 	VMOVUPS      384(DI), Z4
 	PREFETCHT0   4480(DI)
 	VBROADCASTSS (CX), Z5
@@ -7822,15 +8025,15 @@ loop:
 	VBROADCASTSS (CX)(BX*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         SI, CX
-	PREFETCHT1   192(R9)
-	ADDQ         48(AX), R9
+	PREFETCHT1   192(R8)
+	ADDQ         64(AX), R8
 	ADDQ         $0x00000200, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, R11
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R8
-	JZ   sums
+	ADDQ $0x04, R11
+	JZ   ran
 
 single:
 	VMOVUPS      (DI), Z4
@@ -7845,13 +8048,16 @@ single:
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         SI, CX
 	ADDQ         $0x00000080, DI
-	DECQ         R8
+	DECQ         R11
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R10
+	DECQ    R9
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z4
@@ -7861,7 +8067,7 @@ sums:
 	VADDPS  Z4, Z3, Z3
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z4
@@ -7874,10 +8080,10 @@ whole_biasM:
 	VADDPS       Z4, Z3, Z3
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z4
 	VADDPS  Z4, Z0, Z0
 	ADDQ    DX, CX
@@ -7892,11 +8098,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z4
-	VBROADCASTSS 124(AX), Z5
+	VBROADCASTSS 136(AX), Z4
+	VBROADCASTSS 140(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -7907,8 +8113,8 @@ whole_clamp:
 	VMINPS       Z3, Z5, Z3
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -7921,9 +8127,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z4
+	VPBROADCASTD 120(AX), Z4
 	VPCMPGTD     lane<>+0(SB), Z4, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z4
@@ -7933,7 +8139,7 @@ masked:
 	VADDPS       Z4, Z3, Z3
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z4
@@ -7946,10 +8152,10 @@ part_biasM:
 	VADDPS       Z4, Z3, Z3
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z4
 	VADDPS    Z4, Z0, Z0
 	ADDQ      DX, CX
@@ -7964,11 +8170,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z4
-	VBROADCASTSS 124(AX), Z5
+	VBROADCASTSS 136(AX), Z4
+	VBROADCASTSS 140(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -7979,8 +8185,8 @@ part_clamp:
 	VMINPS       Z3, Z5, Z3
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -8001,15 +8207,22 @@ TEXT ·f32_gemm_m5n16_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
+	MOVQ   56(AX), R8
 	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	SUBQ   $0x04, R8
-	JL     tail
+
+run:
+	MOVQ (R10), R11
+	MOVQ (AX), CX
+	LEAQ (CX)(R11*4), CX
+	MOVQ 32(AX), R11
+	SUBQ $0x04, R11
+	JL   tail
 
 loop:
 	VMOVUPS      (DI), Z5
@@ -8025,7 +8238,7 @@ loop:
 	VBROADCASTSS (CX)(DX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         SI, CX
-	PREFETCHT1   (R9)
+	PREFETCHT1   (R8)
 	VMOVUPS      128(DI), Z5
 	PREFETCHT0   4224(DI)
 	VBROADCASTSS (CX), Z6
@@ -8039,7 +8252,7 @@ loop:
 	VBROADCASTSS (CX)(DX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         SI, CX
-	PREFETCHT1   64(R9)
+	PREFETCHT1   64(R8)
 	VMOVUPS      256(DI), Z5
 	PREFETCHT0   4352(DI)
 	VBROADCASTSS (CX), Z6
@@ -8053,7 +8266,7 @@ loop:
 	VBROADCASTSS (CX)(DX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         SI, CX
-	PREFETCHT1   128(R9)
+	PREFETCHT1   128(R8)
 	VMOVUPS      384(DI), Z5
 	PREFETCHT0   4480(DI)
 	VBROADCASTSS (CX), Z6
@@ -8067,15 +8280,15 @@ loop:
 	VBROADCASTSS (CX)(DX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         SI, CX
-	PREFETCHT1   192(R9)
-	ADDQ         48(AX), R9
+	PREFETCHT1   192(R8)
+	ADDQ         64(AX), R8
 	ADDQ         $0x00000200, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, R11
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R8
-	JZ   sums
+	ADDQ $0x04, R11
+	JZ   ran
 
 single:
 	VMOVUPS      (DI), Z5
@@ -8092,13 +8305,16 @@ single:
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         SI, CX
 	ADDQ         $0x00000080, DI
-	DECQ         R8
+	DECQ         R11
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R10
+	DECQ    R9
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z5
@@ -8109,7 +8325,7 @@ sums:
 	VADDPS  Z5, Z4, Z4
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z5
@@ -8124,10 +8340,10 @@ whole_biasM:
 	VADDPS       Z5, Z4, Z4
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z5
 	VADDPS  Z5, Z0, Z0
 	ADDQ    DX, CX
@@ -8145,11 +8361,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z5
-	VBROADCASTSS 124(AX), Z6
+	VBROADCASTSS 136(AX), Z5
+	VBROADCASTSS 140(AX), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMAXPS       Z1, Z5, Z1
@@ -8162,8 +8378,8 @@ whole_clamp:
 	VMINPS       Z4, Z6, Z4
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -8178,9 +8394,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z5
+	VPBROADCASTD 120(AX), Z5
 	VPCMPGTD     lane<>+0(SB), Z5, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z5
@@ -8191,7 +8407,7 @@ masked:
 	VADDPS       Z5, Z4, Z4
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z5
@@ -8206,10 +8422,10 @@ part_biasM:
 	VADDPS       Z5, Z4, Z4
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z5
 	VADDPS    Z5, Z0, Z0
 	ADDQ      DX, CX
@@ -8227,11 +8443,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z5
-	VBROADCASTSS 124(AX), Z6
+	VBROADCASTSS 136(AX), Z5
+	VBROADCASTSS 140(AX), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMAXPS       Z1, Z5, Z1
@@ -8244,8 +8460,8 @@ part_clamp:
 	VMINPS       Z4, Z6, Z4
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -8270,16 +8486,25 @@ TEXT ·f32_gemm_m6n16_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Z6
@@ -8298,7 +8523,7 @@ loop:
 	VFMADD231PS  Z6, Z7, Z5
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Z6
 	PREFETCHT0   4224(R8)
 	VBROADCASTSS (CX), Z7
@@ -8315,7 +8540,7 @@ loop:
 	VFMADD231PS  Z6, Z7, Z5
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Z6
 	PREFETCHT0   4352(R8)
 	VBROADCASTSS (CX), Z7
@@ -8332,7 +8557,7 @@ loop:
 	VFMADD231PS  Z6, Z7, Z5
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Z6
 	PREFETCHT0   4480(R8)
 	VBROADCASTSS (CX), Z7
@@ -8349,15 +8574,15 @@ loop:
 	VFMADD231PS  Z6, Z7, Z5
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Z6
@@ -8377,13 +8602,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z6
@@ -8395,7 +8623,7 @@ sums:
 	VADDPS  Z6, Z5, Z5
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z6
@@ -8412,10 +8640,10 @@ whole_biasM:
 	VADDPS       Z6, Z5, Z5
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z6
 	VADDPS  Z6, Z0, Z0
 	ADDQ    DX, CX
@@ -8436,11 +8664,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z6
-	VBROADCASTSS 124(AX), Z7
+	VBROADCASTSS 136(AX), Z6
+	VBROADCASTSS 140(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -8455,8 +8683,8 @@ whole_clamp:
 	VMINPS       Z5, Z7, Z5
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -8473,9 +8701,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z6
+	VPBROADCASTD 120(AX), Z6
 	VPCMPGTD     lane<>+0(SB), Z6, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z6
@@ -8487,7 +8715,7 @@ masked:
 	VADDPS       Z6, Z5, Z5
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z6
@@ -8504,10 +8732,10 @@ part_biasM:
 	VADDPS       Z6, Z5, Z5
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z6
 	VADDPS    Z6, Z0, Z0
 	ADDQ      DX, CX
@@ -8528,11 +8756,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z6
-	VBROADCASTSS 124(AX), Z7
+	VBROADCASTSS 136(AX), Z6
+	VBROADCASTSS 140(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -8547,8 +8775,8 @@ part_clamp:
 	VMINPS       Z5, Z7, Z5
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -8575,8 +8803,9 @@ TEXT ·f32_gemm_m7n16_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8584,8 +8813,16 @@ TEXT ·f32_gemm_m7n16_avx512(SB), $128-8
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Z7
@@ -8606,7 +8843,7 @@ loop:
 	VFMADD231PS  Z7, Z8, Z6
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Z7
 	PREFETCHT0   4224(R8)
 	VBROADCASTSS (CX), Z8
@@ -8625,7 +8862,7 @@ loop:
 	VFMADD231PS  Z7, Z8, Z6
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Z7
 	PREFETCHT0   4352(R8)
 	VBROADCASTSS (CX), Z8
@@ -8644,7 +8881,7 @@ loop:
 	VFMADD231PS  Z7, Z8, Z6
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Z7
 	PREFETCHT0   4480(R8)
 	VBROADCASTSS (CX), Z8
@@ -8663,15 +8900,15 @@ loop:
 	VFMADD231PS  Z7, Z8, Z6
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Z7
@@ -8693,13 +8930,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z7
@@ -8712,7 +8952,7 @@ sums:
 	VADDPS  Z7, Z6, Z6
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z7
@@ -8731,10 +8971,10 @@ whole_biasM:
 	VADDPS       Z7, Z6, Z6
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z7
 	VADDPS  Z7, Z0, Z0
 	ADDQ    DX, CX
@@ -8758,11 +8998,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z7
-	VBROADCASTSS 124(AX), Z8
+	VBROADCASTSS 136(AX), Z7
+	VBROADCASTSS 140(AX), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMAXPS       Z1, Z7, Z1
@@ -8779,8 +9019,8 @@ whole_clamp:
 	VMINPS       Z6, Z8, Z6
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -8799,9 +9039,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z7
+	VPBROADCASTD 120(AX), Z7
 	VPCMPGTD     lane<>+0(SB), Z7, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z7
@@ -8814,7 +9054,7 @@ masked:
 	VADDPS       Z7, Z6, Z6
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z7
@@ -8833,10 +9073,10 @@ part_biasM:
 	VADDPS       Z7, Z6, Z6
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z7
 	VADDPS    Z7, Z0, Z0
 	ADDQ      DX, CX
@@ -8860,11 +9100,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z7
-	VBROADCASTSS 124(AX), Z8
+	VBROADCASTSS 136(AX), Z7
+	VBROADCASTSS 140(AX), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMAXPS       Z1, Z7, Z1
@@ -8881,8 +9121,8 @@ part_clamp:
 	VMINPS       Z6, Z8, Z6
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -8911,8 +9151,9 @@ TEXT ·f32_gemm_m8n16_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8921,8 +9162,16 @@ TEXT ·f32_gemm_m8n16_avx512(SB), $128-8
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Z8
@@ -8945,7 +9194,7 @@ loop:
 	VFMADD231PS  Z8, Z9, Z7
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Z8
 	PREFETCHT0   4224(R8)
 	VBROADCASTSS (CX), Z9
@@ -8966,7 +9215,7 @@ loop:
 	VFMADD231PS  Z8, Z9, Z7
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Z8
 	PREFETCHT0   4352(R8)
 	VBROADCASTSS (CX), Z9
@@ -8987,7 +9236,7 @@ loop:
 	VFMADD231PS  Z8, Z9, Z7
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Z8
 	PREFETCHT0   4480(R8)
 	VBROADCASTSS (CX), Z9
@@ -9008,15 +9257,15 @@ loop:
 	VFMADD231PS  Z8, Z9, Z7
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Z8
@@ -9040,13 +9289,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z8
@@ -9060,7 +9312,7 @@ sums:
 	VADDPS  Z8, Z7, Z7
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z8
@@ -9081,10 +9333,10 @@ whole_biasM:
 	VADDPS       Z8, Z7, Z7
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z8
 	VADDPS  Z8, Z0, Z0
 	ADDQ    DX, CX
@@ -9111,11 +9363,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z8
-	VBROADCASTSS 124(AX), Z9
+	VBROADCASTSS 136(AX), Z8
+	VBROADCASTSS 140(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -9134,8 +9386,8 @@ whole_clamp:
 	VMINPS       Z7, Z9, Z7
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -9156,9 +9408,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z8
+	VPBROADCASTD 120(AX), Z8
 	VPCMPGTD     lane<>+0(SB), Z8, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z8
@@ -9172,7 +9424,7 @@ masked:
 	VADDPS       Z8, Z7, Z7
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z8
@@ -9193,10 +9445,10 @@ part_biasM:
 	VADDPS       Z8, Z7, Z7
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z8
 	VADDPS    Z8, Z0, Z0
 	ADDQ      DX, CX
@@ -9223,11 +9475,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z8
-	VBROADCASTSS 124(AX), Z9
+	VBROADCASTSS 136(AX), Z8
+	VBROADCASTSS 140(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -9246,8 +9498,8 @@ part_clamp:
 	VMINPS       Z7, Z9, Z7
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -9278,8 +9530,9 @@ TEXT ·f32_gemm_m9n16_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9289,8 +9542,16 @@ TEXT ·f32_gemm_m9n16_avx512(SB), $128-8
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Z9
@@ -9315,7 +9576,7 @@ loop:
 	VFMADD231PS  Z9, Z10, Z8
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Z9
 	PREFETCHT0   1152(R8)
 	VBROADCASTSS (CX), Z10
@@ -9338,7 +9599,7 @@ loop:
 	VFMADD231PS  Z9, Z10, Z8
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Z9
 	PREFETCHT0   1280(R8)
 	VBROADCASTSS (CX), Z10
@@ -9361,7 +9622,7 @@ loop:
 	VFMADD231PS  Z9, Z10, Z8
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Z9
 	PREFETCHT0   1408(R8)
 	VBROADCASTSS (CX), Z10
@@ -9384,15 +9645,15 @@ loop:
 	VFMADD231PS  Z9, Z10, Z8
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Z9
@@ -9418,13 +9679,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z9
@@ -9439,7 +9703,7 @@ sums:
 	VADDPS  Z9, Z8, Z8
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z9
@@ -9462,10 +9726,10 @@ whole_biasM:
 	VADDPS       Z9, Z8, Z8
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z9
 	VADDPS  Z9, Z0, Z0
 	ADDQ    DX, CX
@@ -9495,11 +9759,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z9
-	VBROADCASTSS 124(AX), Z10
+	VBROADCASTSS 136(AX), Z9
+	VBROADCASTSS 140(AX), Z10
 	VMAXPS       Z0, Z9, Z0
 	VMINPS       Z0, Z10, Z0
 	VMAXPS       Z1, Z9, Z1
@@ -9520,8 +9784,8 @@ whole_clamp:
 	VMINPS       Z8, Z10, Z8
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -9544,9 +9808,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z9
+	VPBROADCASTD 120(AX), Z9
 	VPCMPGTD     lane<>+0(SB), Z9, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z9
@@ -9561,7 +9825,7 @@ masked:
 	VADDPS       Z9, Z8, Z8
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z9
@@ -9584,10 +9848,10 @@ part_biasM:
 	VADDPS       Z9, Z8, Z8
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z9
 	VADDPS    Z9, Z0, Z0
 	ADDQ      DX, CX
@@ -9617,11 +9881,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z9
-	VBROADCASTSS 124(AX), Z10
+	VBROADCASTSS 136(AX), Z9
+	VBROADCASTSS 140(AX), Z10
 	VMAXPS       Z0, Z9, Z0
 	VMINPS       Z0, Z10, Z0
 	VMAXPS       Z1, Z9, Z1
@@ -9642,8 +9906,8 @@ part_clamp:
 	VMINPS       Z8, Z10, Z8
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -9676,8 +9940,9 @@ TEXT ·f32_gemm_m10n16_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
+	MOVQ   56(AX), R9
 	MOVQ   40(AX), R10
+	MOVQ   48(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9688,8 +9953,16 @@ TEXT ·f32_gemm_m10n16_avx512(SB), $128-8
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	SUBQ   $0x04, R9
-	JL     tail
+
+run:
+	MOVQ (R11), R12
+	MOVQ (AX), CX
+	LEAQ (CX)(R12*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	MOVQ 32(AX), R12
+	SUBQ $0x04, R12
+	JL   tail
 
 loop:
 	VMOVUPS      (R8), Z10
@@ -9716,7 +9989,7 @@ loop:
 	VFMADD231PS  Z10, Z11, Z9
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   (R10)
+	PREFETCHT1   (R9)
 	VMOVUPS      128(R8), Z10
 	PREFETCHT0   1152(R8)
 	VBROADCASTSS (CX), Z11
@@ -9741,7 +10014,7 @@ loop:
 	VFMADD231PS  Z10, Z11, Z9
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   64(R10)
+	PREFETCHT1   64(R9)
 	VMOVUPS      256(R8), Z10
 	PREFETCHT0   1280(R8)
 	VBROADCASTSS (CX), Z11
@@ -9766,7 +10039,7 @@ loop:
 	VFMADD231PS  Z10, Z11, Z9
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   128(R10)
+	PREFETCHT1   128(R9)
 	VMOVUPS      384(R8), Z10
 	PREFETCHT0   1408(R8)
 	VBROADCASTSS (CX), Z11
@@ -9791,15 +10064,15 @@ loop:
 	VFMADD231PS  Z10, Z11, Z9
 	ADDQ         DI, CX
 	ADDQ         DI, SI
-	PREFETCHT1   192(R10)
-	ADDQ         48(AX), R10
+	PREFETCHT1   192(R9)
+	ADDQ         64(AX), R9
 	ADDQ         $0x00000200, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R12
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R9
-	JZ   sums
+	ADDQ $0x04, R12
+	JZ   ran
 
 single:
 	VMOVUPS      (R8), Z10
@@ -9827,13 +10100,16 @@ single:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	ADDQ         $0x00000080, R8
-	DECQ         R9
+	DECQ         R12
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R11
+	DECQ    R10
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z10
@@ -9849,7 +10125,7 @@ sums:
 	VADDPS  Z10, Z9, Z9
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z10
@@ -9874,10 +10150,10 @@ whole_biasM:
 	VADDPS       Z10, Z9, Z9
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z10
 	VADDPS  Z10, Z0, Z0
 	ADDQ    DX, CX
@@ -9910,11 +10186,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z10
-	VBROADCASTSS 124(AX), Z11
+	VBROADCASTSS 136(AX), Z10
+	VBROADCASTSS 140(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -9937,8 +10213,8 @@ whole_clamp:
 	VMINPS       Z9, Z11, Z9
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -9963,9 +10239,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z10
+	VPBROADCASTD 120(AX), Z10
 	VPCMPGTD     lane<>+0(SB), Z10, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z10
@@ -9981,7 +10257,7 @@ masked:
 	VADDPS       Z10, Z9, Z9
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z10
@@ -10006,10 +10282,10 @@ part_biasM:
 	VADDPS       Z10, Z9, Z9
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z10
 	VADDPS    Z10, Z0, Z0
 	ADDQ      DX, CX
@@ -10042,11 +10318,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z10
-	VBROADCASTSS 124(AX), Z11
+	VBROADCASTSS 136(AX), Z10
+	VBROADCASTSS 140(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -10069,8 +10345,8 @@ part_clamp:
 	VMINPS       Z9, Z11, Z9
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -10107,8 +10383,9 @@ TEXT ·f32_gemm_m11n16_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
+	MOVQ   56(AX), R10
 	MOVQ   40(AX), R11
+	MOVQ   48(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10120,8 +10397,18 @@ TEXT ·f32_gemm_m11n16_avx512(SB), $128-8
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
-	SUBQ   $0x04, R10
-	JL     tail
+
+run:
+	MOVQ (R12), R13
+	MOVQ (AX), CX
+	LEAQ (CX)(R13*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	LEAQ (SI)(DX*4), DI
+	ADDQ DX, DI
+	MOVQ 32(AX), R13
+	SUBQ $0x04, R13
+	JL   tail
 
 loop:
 	VMOVUPS      (R9), Z11
@@ -10151,7 +10438,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   (R11)
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R9), Z11
 	PREFETCHT0   1152(R9)
 	VBROADCASTSS (CX), Z12
@@ -10179,7 +10466,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   64(R11)
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R9), Z11
 	PREFETCHT0   1280(R9)
 	VBROADCASTSS (CX), Z12
@@ -10207,7 +10494,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   128(R11)
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R9), Z11
 	PREFETCHT0   1408(R9)
 	VBROADCASTSS (CX), Z12
@@ -10235,15 +10522,15 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   192(R11)
-	ADDQ         48(AX), R11
+	PREFETCHT1   192(R10)
+	ADDQ         64(AX), R10
 	ADDQ         $0x00000200, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R13
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R10
-	JZ   sums
+	ADDQ $0x04, R13
+	JZ   ran
 
 single:
 	VMOVUPS      (R9), Z11
@@ -10274,13 +10561,16 @@ single:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	ADDQ         $0x00000080, R9
-	DECQ         R10
+	DECQ         R13
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R12
+	DECQ    R11
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z11
@@ -10297,7 +10587,7 @@ sums:
 	VADDPS  Z11, Z10, Z10
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z11
@@ -10324,10 +10614,10 @@ whole_biasM:
 	VADDPS       Z11, Z10, Z10
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z11
 	VADDPS  Z11, Z0, Z0
 	ADDQ    DX, CX
@@ -10363,11 +10653,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z11
-	VBROADCASTSS 124(AX), Z12
+	VBROADCASTSS 136(AX), Z11
+	VBROADCASTSS 140(AX), Z12
 	VMAXPS       Z0, Z11, Z0
 	VMINPS       Z0, Z12, Z0
 	VMAXPS       Z1, Z11, Z1
@@ -10392,8 +10682,8 @@ whole_clamp:
 	VMINPS       Z10, Z12, Z10
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -10420,9 +10710,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z11
+	VPBROADCASTD 120(AX), Z11
 	VPCMPGTD     lane<>+0(SB), Z11, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z11
@@ -10439,7 +10729,7 @@ masked:
 	VADDPS       Z11, Z10, Z10
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z11
@@ -10466,10 +10756,10 @@ part_biasM:
 	VADDPS       Z11, Z10, Z10
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z11
 	VADDPS    Z11, Z0, Z0
 	ADDQ      DX, CX
@@ -10505,11 +10795,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z11
-	VBROADCASTSS 124(AX), Z12
+	VBROADCASTSS 136(AX), Z11
+	VBROADCASTSS 140(AX), Z12
 	VMAXPS       Z0, Z11, Z0
 	VMINPS       Z0, Z12, Z0
 	VMAXPS       Z1, Z11, Z1
@@ -10534,8 +10824,8 @@ part_clamp:
 	VMINPS       Z10, Z12, Z10
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -10574,8 +10864,9 @@ TEXT ·f32_gemm_m12n16_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
+	MOVQ   56(AX), R10
 	MOVQ   40(AX), R11
+	MOVQ   48(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10588,8 +10879,18 @@ TEXT ·f32_gemm_m12n16_avx512(SB), $128-8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	SUBQ   $0x04, R10
-	JL     tail
+
+run:
+	MOVQ (R12), R13
+	MOVQ (AX), CX
+	LEAQ (CX)(R13*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	LEAQ (SI)(DX*4), DI
+	ADDQ DX, DI
+	MOVQ 32(AX), R13
+	SUBQ $0x04, R13
+	JL   tail
 
 loop:
 	VMOVUPS      (R9), Z12
@@ -10621,7 +10922,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   (R11)
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R9), Z12
 	PREFETCHT0   1152(R9)
 	VBROADCASTSS (CX), Z13
@@ -10651,7 +10952,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   64(R11)
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R9), Z12
 	PREFETCHT0   1280(R9)
 	VBROADCASTSS (CX), Z13
@@ -10681,7 +10982,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   128(R11)
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R9), Z12
 	PREFETCHT0   1408(R9)
 	VBROADCASTSS (CX), Z13
@@ -10711,15 +11012,15 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   192(R11)
-	ADDQ         48(AX), R11
+	PREFETCHT1   192(R10)
+	ADDQ         64(AX), R10
 	ADDQ         $0x00000200, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R13
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R10
-	JZ   sums
+	ADDQ $0x04, R13
+	JZ   ran
 
 single:
 	VMOVUPS      (R9), Z12
@@ -10752,13 +11053,16 @@ single:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	ADDQ         $0x00000080, R9
-	DECQ         R10
+	DECQ         R13
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R12
+	DECQ    R11
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z12
@@ -10776,7 +11080,7 @@ sums:
 	VADDPS  Z12, Z11, Z11
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z12
@@ -10805,10 +11109,10 @@ whole_biasM:
 	VADDPS       Z12, Z11, Z11
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z12
 	VADDPS  Z12, Z0, Z0
 	ADDQ    DX, CX
@@ -10847,11 +11151,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z12
-	VBROADCASTSS 124(AX), Z13
+	VBROADCASTSS 136(AX), Z12
+	VBROADCASTSS 140(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -10878,8 +11182,8 @@ whole_clamp:
 	VMINPS       Z11, Z13, Z11
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -10908,9 +11212,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z12
+	VPBROADCASTD 120(AX), Z12
 	VPCMPGTD     lane<>+0(SB), Z12, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z12
@@ -10928,7 +11232,7 @@ masked:
 	VADDPS       Z12, Z11, Z11
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z12
@@ -10957,10 +11261,10 @@ part_biasM:
 	VADDPS       Z12, Z11, Z11
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z12
 	VADDPS    Z12, Z0, Z0
 	ADDQ      DX, CX
@@ -10999,11 +11303,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z12
-	VBROADCASTSS 124(AX), Z13
+	VBROADCASTSS 136(AX), Z12
+	VBROADCASTSS 140(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -11030,8 +11334,8 @@ part_clamp:
 	VMINPS       Z11, Z13, Z11
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -11072,8 +11376,9 @@ TEXT ·f32_gemm_m13n16_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
+	MOVQ   56(AX), R10
 	MOVQ   40(AX), R11
+	MOVQ   48(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11087,8 +11392,18 @@ TEXT ·f32_gemm_m13n16_avx512(SB), $128-8
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
-	SUBQ   $0x04, R10
-	JL     tail
+
+run:
+	MOVQ (R12), R13
+	MOVQ (AX), CX
+	LEAQ (CX)(R13*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	LEAQ (SI)(DX*4), DI
+	ADDQ DX, DI
+	MOVQ 32(AX), R13
+	SUBQ $0x04, R13
+	JL   tail
 
 loop:
 	VMOVUPS      (R9), Z13
@@ -11122,7 +11437,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   (R11)
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R9), Z13
 	PREFETCHT0   1152(R9)
 	VBROADCASTSS (CX), Z14
@@ -11154,7 +11469,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   64(R11)
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R9), Z13
 	PREFETCHT0   1280(R9)
 	VBROADCASTSS (CX), Z14
@@ -11186,7 +11501,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   128(R11)
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R9), Z13
 	PREFETCHT0   1408(R9)
 	VBROADCASTSS (CX), Z14
@@ -11218,15 +11533,15 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   192(R11)
-	ADDQ         48(AX), R11
+	PREFETCHT1   192(R10)
+	ADDQ         64(AX), R10
 	ADDQ         $0x00000200, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R13
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R10
-	JZ   sums
+	ADDQ $0x04, R13
+	JZ   ran
 
 single:
 	VMOVUPS      (R9), Z13
@@ -11261,13 +11576,16 @@ single:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	ADDQ         $0x00000080, R9
-	DECQ         R10
+	DECQ         R13
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R12
+	DECQ    R11
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z13
@@ -11286,7 +11604,7 @@ sums:
 	VADDPS  Z13, Z12, Z12
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z13
@@ -11317,10 +11635,10 @@ whole_biasM:
 	VADDPS       Z13, Z12, Z12
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z13
 	VADDPS  Z13, Z0, Z0
 	ADDQ    DX, CX
@@ -11362,11 +11680,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z13
-	VBROADCASTSS 124(AX), Z14
+	VBROADCASTSS 136(AX), Z13
+	VBROADCASTSS 140(AX), Z14
 	VMAXPS       Z0, Z13, Z0
 	VMINPS       Z0, Z14, Z0
 	VMAXPS       Z1, Z13, Z1
@@ -11395,8 +11713,8 @@ whole_clamp:
 	VMINPS       Z12, Z14, Z12
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -11427,9 +11745,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z13
+	VPBROADCASTD 120(AX), Z13
 	VPCMPGTD     lane<>+0(SB), Z13, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z13
@@ -11448,7 +11766,7 @@ masked:
 	VADDPS       Z13, Z12, Z12
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z13
@@ -11479,10 +11797,10 @@ part_biasM:
 	VADDPS       Z13, Z12, Z12
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z13
 	VADDPS    Z13, Z0, Z0
 	ADDQ      DX, CX
@@ -11524,11 +11842,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z13
-	VBROADCASTSS 124(AX), Z14
+	VBROADCASTSS 136(AX), Z13
+	VBROADCASTSS 140(AX), Z14
 	VMAXPS       Z0, Z13, Z0
 	VMINPS       Z0, Z14, Z0
 	VMAXPS       Z1, Z13, Z1
@@ -11557,8 +11875,8 @@ part_clamp:
 	VMINPS       Z12, Z14, Z12
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -11601,8 +11919,9 @@ TEXT ·f32_gemm_m14n16_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
+	MOVQ   56(AX), R10
 	MOVQ   40(AX), R11
+	MOVQ   48(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11617,8 +11936,18 @@ TEXT ·f32_gemm_m14n16_avx512(SB), $128-8
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	SUBQ   $0x04, R10
-	JL     tail
+
+run:
+	MOVQ (R12), R13
+	MOVQ (AX), CX
+	LEAQ (CX)(R13*4), CX
+	LEAQ (CX)(DX*4), SI
+	ADDQ DX, SI
+	LEAQ (SI)(DX*4), DI
+	ADDQ DX, DI
+	MOVQ 32(AX), R13
+	SUBQ $0x04, R13
+	JL   tail
 
 loop:
 	VMOVUPS      (R9), Z14
@@ -11654,7 +11983,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   (R11)
+	PREFETCHT1   (R10)
 	VMOVUPS      128(R9), Z14
 	PREFETCHT0   1152(R9)
 	VBROADCASTSS (CX), Z15
@@ -11688,7 +12017,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   64(R11)
+	PREFETCHT1   64(R10)
 	VMOVUPS      256(R9), Z14
 	PREFETCHT0   1280(R9)
 	VBROADCASTSS (CX), Z15
@@ -11722,7 +12051,7 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   128(R11)
+	PREFETCHT1   128(R10)
 	VMOVUPS      384(R9), Z14
 	PREFETCHT0   1408(R9)
 	VBROADCASTSS (CX), Z15
@@ -11756,15 +12085,15 @@ loop:
 	ADDQ         R8, CX
 	ADDQ         R8, SI
 	ADDQ         R8, DI
-	PREFETCHT1   192(R11)
-	ADDQ         48(AX), R11
+	PREFETCHT1   192(R10)
+	ADDQ         64(AX), R10
 	ADDQ         $0x00000200, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R13
 	JGE          loop
 
 tail:
-	ADDQ $0x04, R10
-	JZ   sums
+	ADDQ $0x04, R13
+	JZ   ran
 
 single:
 	VMOVUPS      (R9), Z14
@@ -11801,13 +12130,16 @@ single:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	ADDQ         $0x00000080, R9
-	DECQ         R10
+	DECQ         R13
 	JNZ          single
 
-sums:
-	CMPQ    104(AX), $0x10
+ran:
+	ADDQ    $0x08, R12
+	DECQ    R11
+	JNZ     run
+	CMPQ    120(AX), $0x10
 	JL      masked
-	MOVQ    88(AX), CX
+	MOVQ    104(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z14
@@ -11827,7 +12159,7 @@ sums:
 	VADDPS  Z14, Z13, Z13
 
 whole_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z14
@@ -11860,10 +12192,10 @@ whole_biasM:
 	VADDPS       Z14, Z13, Z13
 
 whole_add:
-	MOVQ    72(AX), CX
+	MOVQ    88(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    80(AX), DX
+	MOVQ    96(AX), DX
 	VMOVUPS (CX), Z14
 	VADDPS  Z14, Z0, Z0
 	ADDQ    DX, CX
@@ -11908,11 +12240,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 120(AX), Z14
-	VBROADCASTSS 124(AX), Z15
+	VBROADCASTSS 136(AX), Z14
+	VBROADCASTSS 140(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -11943,8 +12275,8 @@ whole_clamp:
 	VMINPS       Z13, Z15, Z13
 
 whole_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -11977,9 +12309,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 104(AX), Z14
+	VPBROADCASTD 120(AX), Z14
 	VPCMPGTD     lane<>+0(SB), Z14, K1
-	MOVQ         88(AX), CX
+	MOVQ         104(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z14
@@ -11999,7 +12331,7 @@ masked:
 	VADDPS       Z14, Z13, Z13
 
 part_biasM:
-	MOVQ         96(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z14
@@ -12032,10 +12364,10 @@ part_biasM:
 	VADDPS       Z14, Z13, Z13
 
 part_add:
-	MOVQ      72(AX), CX
+	MOVQ      88(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      80(AX), DX
+	MOVQ      96(AX), DX
 	VMOVUPS.Z (CX), K1, Z14
 	VADDPS    Z14, Z0, Z0
 	ADDQ      DX, CX
@@ -12080,11 +12412,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         112(AX), CX
+	MOVQ         128(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 120(AX), Z14
-	VBROADCASTSS 124(AX), Z15
+	VBROADCASTSS 136(AX), Z14
+	VBROADCASTSS 140(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -12115,8 +12447,8 @@ part_clamp:
 	VMINPS       Z13, Z15, Z13
 
 part_store:
-	MOVQ    56(AX), CX
-	MOVQ    64(AX), AX
+	MOVQ    72(AX), CX
+	MOVQ    80(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)

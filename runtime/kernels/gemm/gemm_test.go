@@ -38,13 +38,17 @@ func makeProblem(r *rand.Rand, e []int) *kerneltest.Problem {
 	case 2: // a stride that makes the driver copy A
 		a.RSA = (k + 511) / 512 * 512
 	}
+	size := span(m, k, a.RSA, a.CSA)
+	if r.IntN(3) == 0 && k > 0 { // in pieces
+		size = pieces(r, a)
+	}
 	a.LDC, a.LDAdd = n+r.IntN(4), n+r.IntN(4)
 	if c.add == 2 {
 		a.LDAdd = a.LDC
 	}
 	a.Post, a.Lo, a.Hi = gemm.Post(r.IntN(3)), -0.75, 0.5
 
-	A := kerneltest.Values(r, span(m, k, a.RSA, a.CSA))
+	A := kerneltest.Values(r, size)
 	B := kerneltest.Values(r, k*n)
 	packed := make([]float32, gemm.PackedLen(k, n))
 	gemm.PackB(packed, B, k, n, n, 1)
@@ -59,7 +63,7 @@ func makeProblem(r *rand.Rand, e []int) *kerneltest.Problem {
 		for j := range n {
 			s := 3.0 // bias and addend, each at most 1 in magnitude
 			for p := range k {
-				x := math.Abs(float64(A[i*a.RSA+p*a.CSA]) * float64(B[p*n+j]))
+				x := math.Abs(float64(A[element(a, i, p)]) * float64(B[p*n+j]))
 				if x < 1e30 {
 					s += x
 				}
@@ -72,6 +76,46 @@ func makeProblem(r *rand.Rand, e []int) *kerneltest.Problem {
 		{Name: "A", Data: A}, {Name: "B", Data: packed}, {Name: "C", Data: C, Bound: bound},
 		{Name: "biasN", Data: biasN}, {Name: "biasM", Data: biasM}, {Name: "add", Data: add},
 	}}
+}
+
+// pieces cuts the rows of A into groups and its terms into runs, which may overlap; it returns the number of elements.
+func pieces(r *rand.Rand, a *gemm.Args) int {
+	divisor := func(n int) int {
+		for {
+			if d := 1 + r.IntN(min(n, 20)); n%d == 0 {
+				return d
+			}
+		}
+	}
+	a.Per = max(a.M, 1) / divisor(max(a.M, 1))
+	a.GSA = r.IntN(a.Per*a.RSA + 3)
+	if r.IntN(4) == 0 {
+		a.Per, a.GSA = 0, 0
+	}
+	a.Runs = make([]int, divisor(a.K))
+	last := 0
+	for i := range a.Runs {
+		a.Runs[i] = r.IntN(2*a.K + 1)
+		last = max(last, a.Runs[i])
+	}
+	size := 0
+	for i := range a.M {
+		size = max(size, element(a, i, 0)-a.Runs[0]+last+(a.K-1)*a.CSA+1)
+	}
+	return size
+}
+
+// element is where A has term k of row m.
+func element(a *gemm.Args, m, k int) int {
+	at := m * a.RSA
+	if a.Per > 0 {
+		at = m/a.Per*a.GSA + m%a.Per*a.RSA
+	}
+	if len(a.Runs) == 0 {
+		return at + k*a.CSA
+	}
+	run := a.K / len(a.Runs)
+	return at + a.Runs[k/run] + k%run*a.CSA
 }
 
 // span is the number of elements that a rows x cols matrix of these strides touches.

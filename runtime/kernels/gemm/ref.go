@@ -12,6 +12,7 @@ const sumBlock = 32
 // reference is the portable row and the definition of correct: plain Go, tiles of 2x4 elements so that the sums stay in registers.
 func reference(a *Args) {
 	k := max(a.K, 0)
+	runs := max(len(a.Runs), 1)
 	lo, hi := a.bounds()
 	var sums [2][4]float32
 	for n0 := 0; n0 < a.N; n0 += 4 {
@@ -25,10 +26,15 @@ func reference(a *Args) {
 			rows := min(2, a.M-m0)
 			second := min(m0+1, a.M-1) // a lone last row is computed twice and stored once
 			sums = [2][4]float32{}
-			if k > 0 {
-				x := unsafe.Slice(at(a.A, m0*a.RSA), (k-1)*a.CSA+1)
-				y := unsafe.Slice(at(a.A, second*a.RSA), (k-1)*a.CSA+1)
-				sum2x4(&sums, x, y, a.CSA, b, k)
+			run := k / runs
+			for i := 0; i < runs && run > 0; i++ {
+				off := 0
+				if len(a.Runs) > 0 {
+					off = a.Runs[i]
+				}
+				x := unsafe.Slice(at(a.A, a.row(m0)+off), (run-1)*a.CSA+1)
+				y := unsafe.Slice(at(a.A, a.row(second)+off), (run-1)*a.CSA+1)
+				sum2x4(&sums, x, y, a.CSA, b[i*run*Panel:], run)
 			}
 			for i := range rows {
 				for j := range cols {

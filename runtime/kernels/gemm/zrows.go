@@ -20,7 +20,9 @@ type tile struct {
 	rsa   uintptr  // from a row of A to the next
 	csa   uintptr  // from a k of A to the next
 	b     *float32 // panel; k advances by 128 bytes
-	k     int      // terms; may be 0
+	k     int      // terms of a run; may be 0
+	runs  int      // runs of terms, at least 1
+	offs  *int     // where each run begins in a row of A, in elements
 	next  *float32 // what is fetched into L2 on the way
 	pace  uintptr  // in what is fetched, for 4 terms
 	c     *float32 // result

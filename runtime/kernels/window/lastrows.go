@@ -6,14 +6,24 @@ import (
 
 // rowPlan cuts a product whose rows are pixels: chunks of rows and of output channels.
 type rowPlan struct {
-	plain            bool // rows are read where they lie
+	source           source
 	chunks           int
 	images           int // pictures that are cut one by one
 	pixels           int // of one of them
 	blocks, rows     int // blocks of pixels; pixels in one of them
 	coBlocks, coSize int
 	terms, ld        int // terms of a row; from a row of the copy to the next
+	region           regionPlan
 }
+
+// source is where the rows of the product are read.
+type source uint8
+
+const (
+	plainRows  source = iota // the pixels of the input, one after another
+	regionRows               // the part of the picture that a block of pixels sees: there, or a copy with zeros around it
+	patchRows                // a copy of each pixel's patch
+)
 
 const (
 	rowTile   = 14             // rows of the largest register tile
@@ -23,31 +33,40 @@ const (
 	leastCols = 4 * gemm.Panel // output channels of a chunk that pay for copying rows again
 )
 
-// plain reports whether the rows of the product are the pixels of the input, one after another.
-func (c *Last) plain() bool {
-	g := c.Geometry
-	return g.pointwise()
+// source chooses where rows are read. With steps wider than the kernel, patches are the smaller copy.
+func (g *Geometry) source() source {
+	switch {
+	case g.pointwise():
+		return plainRows
+	case g.Kernel[0]*g.In[0]*g.Out[0] != 1, g.Stride[1] > g.Kernel[1], g.Stride[2] > g.Kernel[2]:
+		return patchRows
+	}
+	return regionRows
 }
 
 func (c *Last) planRows() {
 	p := &c.rows
 	terms := c.taps * c.Ci
-	*p = rowPlan{plain: c.plain(), images: c.N, pixels: c.pixels, terms: terms, ld: padded(terms)}
+	*p = rowPlan{source: c.Geometry.source(), images: c.N, pixels: c.pixels, terms: terms, ld: padded(terms), region: p.region}
 	if c.N*c.pixels*c.Groups*c.Co == 0 {
 		return
 	}
-	if p.plain && c.adjacent() {
+	if p.source == plainRows && c.adjacent() {
 		p.images, p.pixels = 1, c.N*c.pixels
 	}
-	fit := max(rowBytes/(4*max(terms, 1))/rowTile*rowTile, 4*rowTile)
-	p.blocks, p.rows = blocks(p.pixels, min(fit, mostRows), 1)
+	if p.source == regionRows {
+		p.blocks, p.rows = p.region.plan(c)
+	} else {
+		fit := max(rowBytes/(4*max(terms, 1))/rowTile*rowTile, 4*rowTile)
+		p.blocks, p.rows = blocks(p.pixels, min(fit, mostRows), 1)
+	}
 	units := p.images * c.Groups * p.blocks
 	p.coBlocks, p.coSize = 1, c.Co
 	if units < fewChunks {
 		// Columns are cut too, as far as chunks stay large.
 		work := min(p.rows, p.pixels) * max(terms, 1)
 		cols := leastCols
-		if p.plain && c.XPixel*4%2048 != 0 {
+		if p.source == plainRows && c.XPixel*4%2048 != 0 {
 			cols = gemm.Panel // nothing is copied
 		}
 		least := max(cols, ceilDiv(ceilDiv(leastWork, work), gemm.Panel)*gemm.Panel)
@@ -56,9 +75,13 @@ func (c *Last) planRows() {
 	}
 	p.chunks = units * p.coBlocks
 	rows := min(p.rows, p.pixels)
-	c.scratch = gemm.ScratchLen(rows, p.coSize, terms)
-	if !p.plain {
-		c.scratch += rows * p.ld
+	switch p.source {
+	case plainRows:
+		c.scratch = gemm.ScratchLen(rows, p.coSize, terms)
+	case regionRows:
+		c.scratch = p.region.height * p.region.row
+	case patchRows:
+		c.scratch = gemm.ScratchLen(rows, p.coSize, terms) + rows*p.ld
 	}
 	c.scratch += lineFloats
 }
@@ -73,10 +96,14 @@ func (c *Last) runRows(i int, w *Worker) {
 	p := &c.rows
 	co0 := i % p.coBlocks * p.coSize
 	i /= p.coBlocks
-	p0 := i % p.blocks * p.rows
+	block := i % p.blocks
 	i /= p.blocks
 	group, image := i%c.Groups, i/c.Groups
+	p0 := block * p.rows
 	n := min(p.rows, p.pixels-p0)
+	if p.source == regionRows {
+		p0, n = p.region.pixels(&c.Geometry, block)
+	}
 
 	a := &w.product
 	*a = gemm.Args{
@@ -86,10 +113,13 @@ func (c *Last) runRows(i int, w *Worker) {
 	}
 	if p.terms > 0 {
 		a.B = at(c.W, group*gemm.PackedLen(p.terms, c.Co)+co0*p.terms)
-		if p.plain {
+		switch p.source {
+		case plainRows:
 			a.A, a.RSA = at(c.X, image*c.XImage+p0*c.XPixel+group*c.Ci), c.XPixel
 			_, a.Scratch = w.aligned(0)
-		} else {
+		case regionRows:
+			p.region.rows(c, w, a, block, image*c.XImage+group*c.Ci)
+		case patchRows:
 			buf, rest := w.aligned(n * p.ld)
 			c.gather(w, buf, image, group, p0, n)
 			a.A, a.RSA, a.Scratch = &buf[0], p.ld, rest
