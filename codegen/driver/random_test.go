@@ -269,11 +269,6 @@ func (c campaign) try(t *testing.T, seed int64, n *fate) {
 	t.Errorf("seed %d, written to %s: %v\n%s", seed, file, f, body)
 }
 
-// seedFile is where a failure of the differential test goes.
-func seedFile(seed int64) string {
-	return filepath.Join("testdata", "random", fmt.Sprintf("seed%d.ir", seed))
-}
-
 // Random graphs, compiled without random passes, compute what the evaluator does. LLMC_RANDOM=60s takes longer, with
 // new seeds, or from LLMC_RANDOM_SEED on.
 func TestRandomGraphs(t *testing.T) {
