@@ -7,6 +7,7 @@ package jpeg2000
 import (
 	"bytes"
 	"fmt"
+	"math"
 )
 
 // Config is what the headers of a picture say.
@@ -63,6 +64,9 @@ func open(data []byte) (*container, *codestream, *reader, error) {
 // memory counts planes, a tile's coefficients and RGB, and as much again as coefficients for code-blocks.
 func (c *codestream) memory() int64 {
 	pixels := int64(c.x1-c.x0) * int64(c.y1-c.y0)
+	if pixels > 1<<56 { // the sum below would not fit
+		return math.MaxInt64
+	}
 	tile := min(int64(c.tileWidth)*int64(c.tileHeight), pixels)
 	n := 3 * pixels
 	for _, o := range c.components {
