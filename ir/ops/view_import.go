@@ -7,6 +7,7 @@ import (
 	"github.com/llmc-go/llmc/ir/attr"
 	"github.com/llmc-go/llmc/ir/dim"
 	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/host/movement"
 	"github.com/llmc-go/llmc/ir/op"
 )
 
@@ -444,10 +445,12 @@ func sliceSpan(s *dim.Scope, begin, end dim.Expr, step int64, n dim.Expr) (start
 	if step < 0 {
 		lo, hi = dim.Const(-1), dim.Sub(n, dim.Const(1))
 	}
-	if start, ok = sliceBound(s, begin, n, lo, hi); !ok {
+	if start, ok = sliceBound(s, begin, n, dim.Expr{}, hi); !ok {
 		return start, count, false
 	}
-	if end, ok = sliceBound(s, end, n, lo, hi); !ok {
+	if c, fixed := end.Int(); fixed && step < 0 && movement.ToTheEnd(c) {
+		end = lo
+	} else if end, ok = sliceBound(s, end, n, lo, hi); !ok {
 		return start, count, false
 	}
 	dist, by := dim.Sub(end, start), dim.Const(step)
@@ -468,7 +471,7 @@ func sliceBound(s *dim.Scope, v, n, lo, hi dim.Expr) (dim.Expr, bool) {
 	if c, ok := v.Int(); ok && c >= far {
 		return hi, true
 	} else if ok && c <= -far {
-		return lo, true
+		return atMost(s, lo, hi), true
 	}
 	switch s.Prove(v, dim.Ge, dim.Expr{}) {
 	case dim.No:
@@ -479,13 +482,17 @@ func sliceBound(s *dim.Scope, v, n, lo, hi dim.Expr) (dim.Expr, bool) {
 		}
 		return v, false
 	}
-	if s.Prove(v, dim.Le, hi) != dim.Yes {
-		v = dim.Min(v, hi)
-	}
 	if s.Prove(v, dim.Ge, lo) != dim.Yes {
 		v = dim.Max(v, lo)
 	}
-	return v, true
+	return atMost(s, v, hi), true // of no elements, what is before the first is more than what is behind the last
+}
+
+func atMost(s *dim.Scope, v, hi dim.Expr) dim.Expr {
+	if s.Prove(v, dim.Le, hi) == dim.Yes {
+		return v
+	}
+	return dim.Min(v, hi)
 }
 
 // importShape makes the extents from start to end a list.

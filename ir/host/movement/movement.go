@@ -3,6 +3,7 @@ package movement
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/llmc-go/llmc/ir/host"
 	"github.com/llmc-go/llmc/ir/tensor"
@@ -219,19 +220,28 @@ func sliceOperands(c *host.Call, rank int) (begin, end, axes, step []int64, err 
 	return
 }
 
+// ToTheEnd reports whether the end of a slice is one of the numbers that mean no end: the standard names them for steps
+// forward; backward, onnxruntime reads them as the begin of the axis, where the standard's rule makes a slice of nothing.
+func ToTheEnd(end int64) bool { return end == math.MaxInt32 || end == math.MaxInt64 }
+
 // span resolves one axis of a slice: negative bounds count from the end, and all are clamped.
 func span(begin, end, step, n int64) (start int64, count int) {
 	lo, hi := int64(0), n
 	if step < 0 {
 		lo, hi = -1, n-1
 	}
-	fix := func(v int64) int64 {
+	fix := func(v, lo int64) int64 {
 		if v < 0 {
 			v += n
 		}
 		return min(max(v, lo), hi)
 	}
-	begin, end = fix(begin), fix(end)
+	begin = fix(begin, 0)
+	if step < 0 && ToTheEnd(end) {
+		end = lo
+	} else {
+		end = fix(end, lo)
+	}
 	if step > 0 && begin < end {
 		return begin, int((end-begin-1)/step + 1)
 	}

@@ -2,6 +2,7 @@ package movement
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/llmc-go/llmc/ir/attr"
@@ -33,6 +34,8 @@ func TestMovement(t *testing.T) {
 		{"reshape, 0 copies", Reshape, nil, []*tensor.Tensor{x, ints(0, 1, -1)}, "[2 1 3] [0 1 2 3 4 5]"},
 		{"slice backwards", Slice, attr.List{intList("starts", 1, 2), intList("steps", -1, -2), intList("shape", 2, 2)}, []*tensor.Tensor{x}, "[2 2] [5 3 2 0]"},
 		{"slice_at", SliceAt, nil, []*tensor.Tensor{x, ints(-2), ints(1000), ints(1), nil}, "[2 2] [1 2 4 5]"},
+		{"slice_at backwards, no end", SliceAt, nil, []*tensor.Tensor{x, ints(1), ints(math.MaxInt32), ints(1), ints(-1)}, "[2 2] [1 0 4 3]"},
+		{"slice_at backwards from before the first", SliceAt, nil, []*tensor.Tensor{x, ints(-9), ints(math.MinInt64), ints(1), ints(-1)}, "[2 1] [0 3]"},
 		{"expand", Expand, attr.List{intList("shape", 2, 1, 3)}, []*tensor.Tensor{x}, "[2 2 3] [0 1 2 3 4 5 0 1 2 3 4 5]"},
 		{"concat", Concat, attr.List{axis(1)}, []*tensor.Tensor{x, x}, "[2 6] [0 1 2 0 1 2 3 4 5 3 4 5]"},
 		{"gather", Gather, attr.List{axis(1)}, []*tensor.Tensor{x, ints(-1, 0)}, "[2 2] [2 0 5 3]"},
