@@ -349,6 +349,9 @@ func (c *contractStep) Chunk(i, worker int) {
 		base = factor * c.panelB
 	}
 	g.B = f32(c.bPack, base+n0*c.k)
+	if n1 := n0 + c.nc; n1 < c.n && c.k > 0 { // most often the worker's next chunk
+		g.Next = f32(c.bPack, base+n1*c.k)
+	}
 	g.C, g.LDC = f32(c.c, oc+m0*c.ldc+n0), c.ldc
 	if c.add != nil {
 		switch c.post.role {
