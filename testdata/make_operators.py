@@ -8,7 +8,7 @@ from onnx import helper as h, numpy_helper as nh, TensorProto as T
 R = sys.argv[1] + '/microsoft'
 shutil.rmtree(R,ignore_errors=True)
 rng=np.random.default_rng(0)
-DT={np.dtype('float32'):1,np.dtype('int32'):6,np.dtype('int64'):7,np.dtype('uint8'):2,np.dtype('int8'):3,np.dtype('float16'):10,np.dtype('bool'):9}
+DT={np.dtype('float32'):1,np.dtype('int32'):6,np.dtype('int64'):7,np.dtype('uint8'):2,np.dtype('int8'):3,np.dtype('float16'):10,np.dtype('bool'):9,np.dtype('O'):8}
 def case(name,op,ins,nout,consts=(),dom='com.microsoft',ms=17,tol=None,outnames=None,sym=None,**attrs):
     names=[]; gi=[]; init=[]; feed={}
     for i,x in enumerate(ins):
@@ -24,7 +24,7 @@ def case(name,op,ins,nout,consts=(),dom='com.microsoft',ms=17,tol=None,outnames=
     m=None
     g=h.make_graph([node],'g',gi,[h.make_empty_tensor_value_info(o) for o in outs if o],init)
     m=h.make_model(g,opset_imports=[h.make_opsetid('',ms),h.make_opsetid('com.microsoft',1)],ir_version=9)
-    so=ort.SessionOptions(); so.graph_optimization_level=ort.GraphOptimizationLevel.ORT_DISABLE_ALL; so.log_severity_level=4
+    so=ort.SessionOptions(); so.graph_optimization_level=ort.GraphOptimizationLevel.ORT_DISABLE_ALL; so.log_severity_level=4; so.intra_op_num_threads=1; so.intra_op_num_threads=1
     try:
         s=ort.InferenceSession(m.SerializeToString(),so,providers=['CPUExecutionProvider'])
         res=s.run(None,feed)
@@ -143,3 +143,23 @@ c('eye','EyeLike',[f(3,5)],k=1); c('uq','Unique',[rng.integers(0,5,(4,6)).astype
 c('dc','DeformConv',[f(1,2,6,6),f(4,2,3,3),f(1,18,4,4),f(4),f(1,9,4,4)],opset=19,kernel_shape=[3,3])
 c('hm','Hardmax',[f(2,3,4)],opset=11); c('c2i','Col2Im',[f(1,12,9),np.array([4,4],'int64'),np.array([2,2],'int64')],opset=18)
 c('ag','AffineGrid',[f(2,2,3),np.array([2,3,4,5],'int64')],opset=20,align_corners=1)
+
+# Whole graphs: (name, nodes, inputs with their shapes, initializers)
+def graph(name,nodes,ins,init=(),opset=17,ir=9,tol=None):
+    gi=[h.make_tensor_value_info(n,DT[x.dtype],shape) for n,x,shape in ins]
+    g=h.make_graph(nodes,'g',gi,[h.make_empty_tensor_value_info('y')],[nh.from_array(np.array(v),n) for n,v in init])
+    m=h.make_model(g,opset_imports=[h.make_opsetid('',opset)],ir_version=ir)
+    res=ort.InferenceSession(m.SerializeToString(),providers=['CPUExecutionProvider']).run(None,{n:x for n,x,_ in ins})
+    del m.graph.output[:]; m.graph.output.append(h.make_tensor_value_info('y',DT[res[0].dtype],None))
+    d=f'{R}/{name}/test_data_set_0'; os.makedirs(d); onnx.save(m,f'{R}/{name}/model.onnx')
+    for k,(n,x,_) in enumerate(ins): open(f'{d}/input_{k}.pb','wb').write(nh.from_array(x,n).SerializeToString())
+    open(f'{d}/output_0.pb','wb').write(nh.from_array(res[0],'y').SerializeToString())
+    open(f'{R}/{name}/data.json','w').write('{"rtol": %g, "atol": %g}'%(tol or (1e-3,1e-4)))
+c('mrp','MaxRoiPool',[f(2,3,8,8),np.array([[0,0,0,5,5],[1,1,1,6,4],[1,-3,2,1,12],[0,6.4,6.6,6,6]],'float32')],pooled_shape=[3,2],spatial_scale=0.8)
+for v in(11,13,18): c(f'rs_corners_{v}','Resize',[f(1,2,4,7),np.zeros(0,'float32'),np.array([1,1,2,1.5],'float32')],opset=v,mode='linear',coordinate_transformation_mode='align_corners')
+c('rs_one','Resize',[f(1,2,4,7),None,None,np.array([1,2,1,1],'int64')],opset=18,mode='cubic',coordinate_transformation_mode='pytorch_half_pixel')
+n=h.make_node
+graph('range_of_extents',[n('Shape',['x'],['s'],start=1,end=2),n('Squeeze',['s'],['e']),n('Cast',['e'],['f'],to=1),n('Range',['zero','f','one'],['r']),n('Add',['r','half'],['p']),n('Mul',['p','x'],['y'])],
+      [('x',f(2,5),['b','n'])],[('zero',np.float32(0)),('one',np.float32(1)),('half',np.float32(.5))])
+graph('slice_by_slices',[n('Slice',['o','i','j'],['from']),n('Slice',['o','j','k'],['to']),n('Slice',['x','from','to'],['y'])],
+      [('x',f(7,3),['n',3]),('i',np.array([1],'int64'),[1]),('j',np.array([2],'int64'),[1]),('k',np.array([3],'int64'),[1])],[('o',np.array([0,2,5,7],'int64'))])

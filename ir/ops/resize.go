@@ -29,7 +29,7 @@ var Resize = op.Def{
 	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: op.Number | op.Small | op.Bool}, {Name: "roi", Elem: op.Float, Optional: true}, {Name: "scales", Elem: op.Float, Optional: true}, {Name: "sizes", Elem: i64Only, Optional: true}},
 		Out: []op.Arg{{Name: "y"}},
 		Attrs: []op.Attr{strAttr("mode", "nearest"), strAttr("coordinate_transformation_mode", "half_pixel"), strAttr("nearest_mode", "round_prefer_floor"),
-			floatAttr("cubic_coeff_a", -0.75), floatAttr("extrapolation_value", 0), boolAttr("exclude_outside", false), boolAttr("antialias", false),
+			floatAttr("cubic_coeff_a", -0.75), floatAttr("extrapolation_value", 0), boolAttr("exclude_outside", false), boolAttr("antialias", false), boolAttr("whole_length", false),
 			{Name: "axes", Kind: attr.Ints}, strAttr("keep_aspect_ratio_policy", "stretch")}},
 	Infer: inferResize,
 	Host:  spatial.Resize,
@@ -166,6 +166,9 @@ func importResize(c *op.Import) ([]*ir.Value, error) {
 	}
 	l = append(l, named("cubic_coeff_a", modelFloat(c, "cubic_coeff_a", -0.75), "extrapolation_value", modelFloat(c, "extrapolation_value", 0),
 		"exclude_outside", modelInt(c, "exclude_outside", 0) != 0, "antialias", modelInt(c, "antialias", 0) != 0)...)
+	if c.Version < 19 { // whose text has no length that is a fraction
+		l = append(l, named("whole_length", true)...)
+	}
 	if axes := modelInts(c, "axes"); len(axes) > 0 {
 		l = append(l, named("axes", axes)...)
 	}

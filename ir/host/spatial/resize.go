@@ -9,7 +9,8 @@ import (
 )
 
 // Resize samples x at a grid of other extents, axis by axis. Operands x, roi?, scales?, sizes? (of the axes that the
-// attribute axes lists, or of all); the attributes are those of ONNX Resize 19. Elements outside count as those of the
+// attribute axes lists, or of all); the attributes are those of ONNX Resize 19,
+// whose length of a result is in*scale, and whole_length: before that it was the extent, rounded down. Elements outside count as those of the
 // edge; in the mode tf_crop_and_resize whatever lies outside is extrapolation_value.
 var Resize = host.Fn{Name: "spatial.resize", Run: func(c *host.Call) error {
 	x := c.In[0]
@@ -58,13 +59,14 @@ type resize struct {
 	axes                     []resampled
 	transform, mode, nearMod string
 	antialias, exclude       bool
+	whole                    bool // the length of a result is its extent
 	a, extrapolation         float64
 }
 
 func newResize(c *host.Call) (*resize, error) {
 	x := c.In[0]
 	r := &resize{transform: c.Attrs.Str("coordinate_transformation_mode", "half_pixel"), mode: c.Attrs.Str("mode", "nearest"),
-		nearMod: c.Attrs.Str("nearest_mode", "round_prefer_floor"), antialias: c.Attrs.Bool("antialias"), exclude: c.Attrs.Bool("exclude_outside"),
+		nearMod: c.Attrs.Str("nearest_mode", "round_prefer_floor"), antialias: c.Attrs.Bool("antialias"), exclude: c.Attrs.Bool("exclude_outside"), whole: c.Attrs.Bool("whole_length"),
 		a: c.Attrs.Float("cubic_coeff_a", -0.75), extrapolation: c.Attrs.Float("extrapolation_value", 0)}
 	axes := c.Attrs.Ints("axes")
 	if _, ok := c.Attrs.Get("axes"); !ok || len(axes) == 0 {
@@ -142,6 +144,9 @@ func AspectExtent(in int, scale float64) int { return int(math.Floor(scale*float
 // source is the input position that a result position means; ok is false where it lies outside the region that counts.
 func (r *resize) source(p *resampled, q int) (v float64, ok bool) {
 	in, length := float64(p.in), p.scale*float64(p.in)
+	if r.whole {
+		length = float64(p.out)
+	}
 	f := float64(q)
 	switch r.transform {
 	case "align_corners":
@@ -160,8 +165,8 @@ func (r *resize) source(p *resampled, q int) (v float64, ok bool) {
 		v += p.lo * (in - 1)
 		return v, v >= 0 && v <= in-1
 	case "pytorch_half_pixel":
-		if length == 1 {
-			return -0.5, true
+		if length <= 1 {
+			return 0, true
 		}
 	case "half_pixel_symmetric":
 		return in/2*(1-float64(p.out)/length) + (f+0.5)/p.scale - 0.5, true
