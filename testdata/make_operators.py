@@ -163,3 +163,32 @@ graph('range_of_extents',[n('Shape',['x'],['s'],start=1,end=2),n('Squeeze',['s']
       [('x',f(2,5),['b','n'])],[('zero',np.float32(0)),('one',np.float32(1)),('half',np.float32(.5))])
 graph('slice_by_slices',[n('Slice',['o','i','j'],['from']),n('Slice',['o','j','k'],['to']),n('Slice',['x','from','to'],['y'])],
       [('x',f(7,3),['n',3]),('i',np.array([1],'int64'),[1]),('j',np.array([2],'int64'),[1]),('k',np.array([3],'int64'),[1])],[('o',np.array([0,2,5,7],'int64'))])
+R = sys.argv[1] + '/microsoft'
+case('qconv_last','QLinearConv',[u(2,6,5,3),sc(.1),z(100),i8(4,3,3,3),f(4)**2*.01+.01,np.zeros(4,'int8'),sc(.5),z(128),rng.integers(-500,500,(4,)).astype('int32')],1,channels_last=1,kernel_shape=[3,3],pads=[1,1,1,1],strides=[1,2],tol=(0,1),consts=(3,4,5,8))
+case('qconv_first','QLinearConv',[u(2,4,6,5),sc(.1),z(100),u(4,2,3,3),sc(.02),z(128),sc(.3),z(128)],1,group=2,kernel_shape=[3,3],tol=(0,1),consts=(3,))
+case('maxpool_last','NhwcMaxPool',[u(2,6,5,3)],1,kernel_shape=[3,2],pads=[1,0,0,1],strides=[2,1]); case('maxpool_last8','NhwcMaxPool',[i8(1,7,7,4)],1,kernel_shape=[3,3],strides=[2,2],ceil_mode=1)
+case('qap_last','QLinearAveragePool',[u(1,6,6,3),sc(.1),z(100),sc(.1),z(90)],1,kernel_shape=[2,2],strides=[2,2],channels_last=1,tol=(0,1))
+case('qwhere','QLinearWhere',[rng.integers(0,2,(3,1)).astype('bool'),u(3,4),sc(.1),z(100),u(4),sc(.2),z(90),sc(.2),z(110)],1,tol=(0,1))
+at=np.array([[0,3],[-1,2]],'int64')
+def nibbles(name,rows,cols,bs,bits,zero):
+    nbk=(cols+bs-1)//bs; zp=rng.integers(0,256,(rows,(nbk*bits+7)//8)).astype('uint8') if zero else None
+    case('gbq_'+name,'GatherBlockQuantized',[rng.integers(0,256,(rows,cols*bits//8)).astype('uint8'),at,(rng.random((rows,nbk))*.1).astype('float32'),zp],1,consts=(0,2,3),bits=bits,block_size=bs,gather_axis=0,quantize_axis=1)
+nibbles('4',9,64,16,4,False); nibbles('4z',9,64,32,4,True); nibbles('4odd',9,48,16,4,True); nibbles('8',9,64,32,8,False); nibbles('8z',9,40,16,8,True)
+def bnb(name,k,n_,bs,kind): case('bnb4_'+name,'MatMulBnb4',[f(3,k),rng.integers(0,256,((k*n_+1)//2,)).astype('uint8'),(rng.random(((k*n_+bs-1)//bs,))*.3).astype('float32')],1,consts=(1,2),K=k,N=n_,block_size=bs,quant_type=kind)
+bnb('fp',32,12,16,0); bnb('nf',32,12,32,1); bnb('part',21,7,16,1)
+case('qembed','QEmbedLayerNormalization',[ids,seg,u(20,16),u(9,16),u(2,16),u(16),u(16),mask,sc(.02),sc(.03),sc(.01),sc(.02),sc(.01),z(120),z(130),z(128),z(100),z(128)],2,consts=tuple(range(2,7))+tuple(range(8,18)))
+case('qembed2','QEmbedLayerNormalization',[ids,None,u(20,16),u(9,16),None,u(16),u(16),None,sc(.02),sc(.03),None,sc(.02),sc(.01),z(120),z(130),None,z(100),z(128)],2,consts=(2,3,5,6)+(8,9,11,12,13,14,16,17))
+def qlstm(name,dirs,per,signed,extra=(None,None,None),**a):
+    q=(lambda *s: i8(*s)//2) if signed else u; g=24; # pairs of products that no processor saturates
+    shape=(dirs,g) if per else (dirs,); zt='int8' if signed else 'uint8'
+    s=lambda: (rng.random(shape)*.01+.002).astype('float32'); zz=np.zeros(shape,zt) if signed else np.full(shape,128,zt)
+    ins=[f(7,3,5),q(dirs,5,g),q(dirs,6,g),f(dirs,2*g),*extra,None,s(),zz,s(),zz]
+    case('qlstm_'+name,'DynamicQuantizeLSTM',ins,3,consts=(1,2,3,8,9,10,11),hidden_size=6,tol=(1e-3,1e-3),**a)
+qlstm('i8',1,False,True); qlstm('u8',1,False,False); qlstm('per',1,True,True,direction='reverse'); qlstm('both',2,False,True,(None,f(2,3,6),f(2,3,6)),direction='bidirectional')
+case('cdist','CDist',[f(4,5),f(3,5)],1); case('cdist2','CDist',[f(4,5),f(3,5)],1,metric='euclidean')
+words=np.array([['Hello  World','a-b,c'],['über naïve','']],dtype=object)
+def tok(name,x=words,**a): case('tok_'+name,'Tokenizer',[x],1,mark=a.pop('mark',0),pad_value=a.pop('pad_value','#'),mincharnum=a.pop('mincharnum',1),**a)
+tok('space',separators=[' ']); tok('two',separators=[' ','[-,]']); tok('chars',separators=['']); tok('marked',separators=[' '],mark=1); tok('least',separators=[' ','-',','],mincharnum=2)
+tok('word',tokenexp='[a-zA-Z]+'); tok('longest',np.array(['abab','b'],dtype=object),tokenexp='a|ab'); tok('any',np.array(['abé'],dtype=object),tokenexp='.'); tok('marks',tokenexp='[a-z]+',mark=1,mincharnum=2)
+case('not_imported','BiasGelu',[f(2,16),f(16)],1)
+m=onnx.load(f'{R}/not_imported/model.onnx'); del m.opset_import[1:]; onnx.save(m,f'{R}/not_imported/model.onnx')
