@@ -192,3 +192,13 @@ tok('space',separators=[' ']); tok('two',separators=[' ','[-,]']); tok('chars',s
 tok('word',tokenexp='[a-zA-Z]+'); tok('longest',np.array(['abab','b'],dtype=object),tokenexp='a|ab'); tok('any',np.array(['abé'],dtype=object),tokenexp='.'); tok('marks',tokenexp='[a-z]+',mark=1,mincharnum=2)
 case('not_imported','BiasGelu',[f(2,16),f(16)],1)
 m=onnx.load(f'{R}/not_imported/model.onnx'); del m.opset_import[1:]; onnx.save(m,f'{R}/not_imported/model.onnx')
+case('range','Range',[sc(0),sc(5),sc(1.5)],1); case('expand_dims','ExpandDims',[f(3,4),np.array(-2,'int32')],1,consts=(1,)); case('pad','Pad',[f(3,4),np.array([1,0,0,2],'int64'),sc(2)],1,mode='constant'); case('gather_nd','GatherND',[f(3,4,5),np.array([[0,1],[2,-1]],'int64')],1); case('trilu','Trilu',[f(3,4)],1,upper=0)
+for act in('relu','silu','gelu','identity'): case('moe_'+act,'MoE',[f(5,8),f(5,4),f(4,16,8),f(4,16),f(4,8,16),f(4,8)],1,k=2,activation_type=act,normalize_routing_weights=int(act=='silu'))
+case('moe_swiglu','MoE',[f(2,5,8),f(10,4),f(4,32,8),None,f(4,8,16)],1,k=2,activation_type='swiglu',swiglu_fusion=1,activation_alpha=1.702,activation_beta=1.,swiglu_limit=2.,normalize_routing_weights=1)
+def qmoe(name,bits,bs,zero,norm=1,**a):
+    s=lambda n,k: (rng.random((4,n,k//bs) if bs else (4,n))*.05+.01).astype('float32')
+    zp=lambda n,k: (u(4,n,max(k//bs*bits//8,1)) if bs else u(4,n*bits//8)) if zero else None
+    width=2 if 'swiglu_fusion' in a else 1
+    case('qmoe_'+name,'QMoE',[f(5,32),f(5,4),u(4,width*32,32*bits//8),s(width*32,32),f(4,width*32),u(4,32,32*bits//8),s(32,32),f(4,32),None,None,None,zp(width*32,32),zp(32,32)],1,consts=(2,3,4,5,6,7,11,12) if bits==4 or not zero else (),k=2,expert_weight_bits=bits,normalize_routing_weights=norm,**({'block_size':bs} if bs else {}),**a)
+qmoe('4',4,0,False,activation_type='silu'); qmoe('4z',4,0,True,activation_type='silu'); qmoe('4b',4,16,False,0,activation_type='swiglu',swiglu_fusion=1,activation_alpha=1.702,activation_beta=1.,swiglu_limit=7.); qmoe('4bz',4,16,True,activation_type='silu'); qmoe('8',8,0,False,0,activation_type='silu'); qmoe('8bz',8,16,True,activation_type='silu')
+case('layer_norm_13','LayerNormalization',[f(2,5,16),f(16),f(16)],1,dom='',ms=13,axis=-1,epsilon=1e-5)
