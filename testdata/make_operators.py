@@ -202,3 +202,7 @@ def qmoe(name,bits,bs,zero,norm=1,**a):
     case('qmoe_'+name,'QMoE',[f(5,32),f(5,4),u(4,width*32,32*bits//8),s(width*32,32),f(4,width*32),u(4,32,32*bits//8),s(32,32),f(4,32),None,None,None,zp(width*32,32),zp(32,32)],1,consts=(2,3,4,5,6,7,11,12) if bits==4 or not zero else (),k=2,expert_weight_bits=bits,normalize_routing_weights=norm,**({'block_size':bs} if bs else {}),**a)
 qmoe('4',4,0,False,activation_type='silu'); qmoe('4z',4,0,True,activation_type='silu'); qmoe('4b',4,16,False,0,activation_type='swiglu',swiglu_fusion=1,activation_alpha=1.702,activation_beta=1.,swiglu_limit=7.); qmoe('4bz',4,16,True,activation_type='silu'); qmoe('8',8,0,False,0,activation_type='silu'); qmoe('8bz',8,16,True,activation_type='silu')
 case('layer_norm_13','LayerNormalization',[f(2,5,16),f(16),f(16)],1,dom='',ms=13,axis=-1,epsilon=1e-5)
+R = sys.argv[1] + '/standard'
+for k,v in(('07',.7),('09',.9),('13',1.3),('third',1/3),('17',1.7)):
+    for rows in(10,13,30): c(f'rs_f32_{k}_{rows}','Resize',[f(1,1,rows,3),np.zeros(0,'float32'),np.array([1,1,v,1],'float32')],opset=13,mode='linear',sym={0:[1,1,'h',3]},consts=(1,2))
+c('rs_f32_data','Resize',[f(1,1,3,4),np.zeros(0,'float32'),np.array([1,1,7/3,2],'float32')],opset=11)

@@ -101,7 +101,7 @@ func newResize(c *host.Call) (*resize, error) {
 			if p.scale = scales.Float(i); !(p.scale > 0) {
 				return nil, fmt.Errorf("scale %v", p.scale)
 			}
-			if f := math.Floor(p.scale * float64(p.in)); f < 1<<40 {
+			if f := ScaledExtent(p.in, p.scale); f < 1<<40 {
 				p.out = int(f)
 			} else {
 				return nil, fmt.Errorf("axis %d: extent %v", axis, f)
@@ -136,6 +136,11 @@ func (r *resize) keepAspect(policy string) {
 	for i := range r.axes {
 		r.axes[i].scale, r.axes[i].out = s, AspectExtent(r.axes[i].in, s)
 	}
+}
+
+// ScaledExtent is an extent scaled and rounded down; the product is one of f32, so that 0.7 of 10 is 7.
+func ScaledExtent(in int, scale float64) float64 {
+	return math.Floor(float64(float32(scale) * float32(in)))
 }
 
 // AspectExtent is an extent scaled and rounded, halves up.
