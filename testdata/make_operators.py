@@ -206,3 +206,6 @@ R = sys.argv[1] + '/standard'
 for k,v in(('07',.7),('09',.9),('13',1.3),('third',1/3),('17',1.7)):
     for rows in(10,13,30): c(f'rs_f32_{k}_{rows}','Resize',[f(1,1,rows,3),np.zeros(0,'float32'),np.array([1,1,v,1],'float32')],opset=13,mode='linear',sym={0:[1,1,'h',3]},consts=(1,2))
 c('rs_f32_data','Resize',[f(1,1,3,4),np.zeros(0,'float32'),np.array([1,1,7/3,2],'float32')],opset=11)
+R = sys.argv[1] + '/microsoft'
+for v in(.003921569,.00390625,.0045): case('qsoft_%g'%v,'QLinearSoftmax',[u(4,60),sc(.05),z(100),sc(v),z(0)],1,axis=1,opset=13,tol=(0,0),consts=(1,2,3,4))
+case('qsoft_signed','QLinearSoftmax',[i8(4,60),sc(.05),np.array(3,'int8'),sc(.003921569),np.array(-128,'int8')],1,axis=1,opset=13,tol=(0,0),consts=(1,2,3,4))

@@ -26,9 +26,7 @@ func microsoftQuantSpellings() []op.Source {
 		row("QLinearLeakyRelu", importQUnary(func(c *op.Import, x *ir.Value) ([]*ir.Value, error) {
 			return []*ir.Value{c.CallWith("leaky_relu", named("alpha", number(c, "alpha", 0.01)), x)}, nil
 		})),
-		row("QLinearSoftmax", importQUnary(func(c *op.Import, x *ir.Value) ([]*ir.Value, error) {
-			return []*ir.Value{c.CallWith("softmax", named("axis", modelInt(c, "axis", -1)), x)}, nil
-		})),
+		row("QLinearSoftmax", importQSoftmax),
 		row("QLinearGlobalAveragePool", importQUnary(qGlobalAverage)),
 		row("QLinearAveragePool", importQUnary(func(c *op.Import, x *ir.Value) ([]*ir.Value, error) {
 			d := with(c, x)
@@ -103,6 +101,20 @@ func importQUnary(f func(c *op.Import, x *ir.Value) ([]*ir.Value, error)) func(*
 		}
 		return requantize(c.Build, y[0], c.In(3), c.In(4), c.Elem(0)), c.Err()
 	}
+}
+
+// importQSoftmax has as many steps between 0 and 1 as 1/scale of the result, a product of f32, has whole ones: the scale next
+// to 1/255 makes 254.
+func importQSoftmax(c *op.Import) ([]*ir.Value, error) {
+	if err := tensors(c, 2, 5); err != nil {
+		return nil, err
+	}
+	y := c.CallWith("softmax", named("axis", modelInt(c, "axis", -1)), dequantize(c.Build, c.In(0), c.In(1), c.In(2), 0))
+	if c.Err() != nil || !c.Has(3) {
+		return nil, c.Err()
+	}
+	steps := c.Call("floor", c.Call("div", c.Like(c.In(3), 1), c.In(3)))
+	return requantize(c.Build, y, c.Call("div", c.Like(c.In(3), 1), steps), c.In(4), c.Elem(0)), c.Err()
 }
 
 func qGlobalAverage(c *op.Import, x *ir.Value) ([]*ir.Value, error) {
