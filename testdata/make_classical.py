@@ -167,6 +167,7 @@ for kernel in ('LINEAR', 'POLY', 'RBF', 'SIGMOID'):
                      coefficients=num((n - 1) * v), rho=num(pairs), post_transform=post, **p, **k)
 case('svm_linear', 'SVMClassifier', [Y], 2, kernel_type='LINEAR', kernel_params=[0., 0., 0.], coefficients=num(12), rho=[.25], classlabels_strings=['a', 'b', 'c'])
 case('svr_linear', 'SVMRegressor', [Y], kernel_type='LINEAR', kernel_params=[0., 0., 0.], coefficients=num(4), rho=[.3])
+case('svr1_zero', 'SVMRegressor', [np.array([[0.], [-0.], [1.], [-1.]], dtype=f32)], kernel_type='LINEAR', kernel_params=[0., 0., 0.], coefficients=[1.], rho=[0.], one_class=1)
 
 # Labels and maps.
 case('onehot_strings', 'OneHotEncoder', [S('a', 'b', 'zz', 'c').reshape(2, 2)], cats_strings=['a', 'b', 'c'])

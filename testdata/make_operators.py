@@ -8,7 +8,7 @@ from onnx import helper as h, numpy_helper as nh, TensorProto as T
 R = sys.argv[1] + '/microsoft'
 shutil.rmtree(R,ignore_errors=True)
 rng=np.random.default_rng(0)
-DT={np.dtype('float32'):1,np.dtype('int32'):6,np.dtype('int64'):7,np.dtype('uint8'):2,np.dtype('int8'):3,np.dtype('float16'):10,np.dtype('bool'):9}
+DT={np.dtype('float32'):1,np.dtype('int32'):6,np.dtype('int64'):7,np.dtype('uint8'):2,np.dtype('int8'):3,np.dtype('float16'):10,np.dtype('bool'):9,np.dtype('O'):8}
 def case(name,op,ins,nout,consts=(),dom='com.microsoft',ms=17,tol=None,outnames=None,sym=None,**attrs):
     names=[]; gi=[]; init=[]; feed={}
     for i,x in enumerate(ins):
@@ -24,7 +24,7 @@ def case(name,op,ins,nout,consts=(),dom='com.microsoft',ms=17,tol=None,outnames=
     m=None
     g=h.make_graph([node],'g',gi,[h.make_empty_tensor_value_info(o) for o in outs if o],init)
     m=h.make_model(g,opset_imports=[h.make_opsetid('',ms),h.make_opsetid('com.microsoft',1)],ir_version=9)
-    so=ort.SessionOptions(); so.graph_optimization_level=ort.GraphOptimizationLevel.ORT_DISABLE_ALL; so.log_severity_level=4
+    so=ort.SessionOptions(); so.graph_optimization_level=ort.GraphOptimizationLevel.ORT_DISABLE_ALL; so.log_severity_level=4; so.intra_op_num_threads=1; so.intra_op_num_threads=1
     try:
         s=ort.InferenceSession(m.SerializeToString(),so,providers=['CPUExecutionProvider'])
         res=s.run(None,feed)
@@ -143,3 +143,69 @@ c('eye','EyeLike',[f(3,5)],k=1); c('uq','Unique',[rng.integers(0,5,(4,6)).astype
 c('dc','DeformConv',[f(1,2,6,6),f(4,2,3,3),f(1,18,4,4),f(4),f(1,9,4,4)],opset=19,kernel_shape=[3,3])
 c('hm','Hardmax',[f(2,3,4)],opset=11); c('c2i','Col2Im',[f(1,12,9),np.array([4,4],'int64'),np.array([2,2],'int64')],opset=18)
 c('ag','AffineGrid',[f(2,2,3),np.array([2,3,4,5],'int64')],opset=20,align_corners=1)
+
+# Whole graphs: (name, nodes, inputs with their shapes, initializers)
+def graph(name,nodes,ins,init=(),opset=17,ir=9,tol=None):
+    gi=[h.make_tensor_value_info(n,DT[x.dtype],shape) for n,x,shape in ins]
+    g=h.make_graph(nodes,'g',gi,[h.make_empty_tensor_value_info('y')],[nh.from_array(np.array(v),n) for n,v in init])
+    m=h.make_model(g,opset_imports=[h.make_opsetid('',opset)],ir_version=ir)
+    res=ort.InferenceSession(m.SerializeToString(),providers=['CPUExecutionProvider']).run(None,{n:x for n,x,_ in ins})
+    del m.graph.output[:]; m.graph.output.append(h.make_tensor_value_info('y',DT[res[0].dtype],None))
+    d=f'{R}/{name}/test_data_set_0'; os.makedirs(d); onnx.save(m,f'{R}/{name}/model.onnx')
+    for k,(n,x,_) in enumerate(ins): open(f'{d}/input_{k}.pb','wb').write(nh.from_array(x,n).SerializeToString())
+    open(f'{d}/output_0.pb','wb').write(nh.from_array(res[0],'y').SerializeToString())
+    open(f'{R}/{name}/data.json','w').write('{"rtol": %g, "atol": %g}'%(tol or (1e-3,1e-4)))
+c('mrp','MaxRoiPool',[f(2,3,8,8),np.array([[0,0,0,5,5],[1,1,1,6,4],[1,-3,2,1,12],[0,6.4,6.6,6,6]],'float32')],pooled_shape=[3,2],spatial_scale=0.8)
+for v in(11,13,18): c(f'rs_corners_{v}','Resize',[f(1,2,4,7),np.zeros(0,'float32'),np.array([1,1,2,1.5],'float32')],opset=v,mode='linear',coordinate_transformation_mode='align_corners')
+c('rs_one','Resize',[f(1,2,4,7),None,None,np.array([1,2,1,1],'int64')],opset=18,mode='cubic',coordinate_transformation_mode='pytorch_half_pixel')
+n=h.make_node
+graph('range_of_extents',[n('Shape',['x'],['s'],start=1,end=2),n('Squeeze',['s'],['e']),n('Cast',['e'],['f'],to=1),n('Range',['zero','f','one'],['r']),n('Add',['r','half'],['p']),n('Mul',['p','x'],['y'])],
+      [('x',f(2,5),['b','n'])],[('zero',np.float32(0)),('one',np.float32(1)),('half',np.float32(.5))])
+graph('slice_by_slices',[n('Slice',['o','i','j'],['from']),n('Slice',['o','j','k'],['to']),n('Slice',['x','from','to'],['y'])],
+      [('x',f(7,3),['n',3]),('i',np.array([1],'int64'),[1]),('j',np.array([2],'int64'),[1]),('k',np.array([3],'int64'),[1])],[('o',np.array([0,2,5,7],'int64'))])
+R = sys.argv[1] + '/microsoft'
+case('qconv_last','QLinearConv',[u(2,6,5,3),sc(.1),z(100),i8(4,3,3,3),f(4)**2*.01+.01,np.zeros(4,'int8'),sc(.5),z(128),rng.integers(-500,500,(4,)).astype('int32')],1,channels_last=1,kernel_shape=[3,3],pads=[1,1,1,1],strides=[1,2],tol=(0,1),consts=(3,4,5,8))
+case('qconv_first','QLinearConv',[u(2,4,6,5),sc(.1),z(100),u(4,2,3,3),sc(.02),z(128),sc(.3),z(128)],1,group=2,kernel_shape=[3,3],tol=(0,1),consts=(3,))
+case('maxpool_last','NhwcMaxPool',[u(2,6,5,3)],1,kernel_shape=[3,2],pads=[1,0,0,1],strides=[2,1]); case('maxpool_last8','NhwcMaxPool',[i8(1,7,7,4)],1,kernel_shape=[3,3],strides=[2,2],ceil_mode=1)
+case('qap_last','QLinearAveragePool',[u(1,6,6,3),sc(.1),z(100),sc(.1),z(90)],1,kernel_shape=[2,2],strides=[2,2],channels_last=1,tol=(0,1))
+case('qwhere','QLinearWhere',[rng.integers(0,2,(3,1)).astype('bool'),u(3,4),sc(.1),z(100),u(4),sc(.2),z(90),sc(.2),z(110)],1,tol=(0,1))
+at=np.array([[0,3],[-1,2]],'int64')
+def nibbles(name,rows,cols,bs,bits,zero):
+    nbk=(cols+bs-1)//bs; zp=rng.integers(0,256,(rows,(nbk*bits+7)//8)).astype('uint8') if zero else None
+    case('gbq_'+name,'GatherBlockQuantized',[rng.integers(0,256,(rows,cols*bits//8)).astype('uint8'),at,(rng.random((rows,nbk))*.1).astype('float32'),zp],1,consts=(0,2,3),bits=bits,block_size=bs,gather_axis=0,quantize_axis=1)
+nibbles('4',9,64,16,4,False); nibbles('4z',9,64,32,4,True); nibbles('4odd',9,48,16,4,True); nibbles('8',9,64,32,8,False); nibbles('8z',9,40,16,8,True)
+def bnb(name,k,n_,bs,kind): case('bnb4_'+name,'MatMulBnb4',[f(3,k),rng.integers(0,256,((k*n_+1)//2,)).astype('uint8'),(rng.random(((k*n_+bs-1)//bs,))*.3).astype('float32')],1,consts=(1,2),K=k,N=n_,block_size=bs,quant_type=kind)
+bnb('fp',32,12,16,0); bnb('nf',32,12,32,1); bnb('part',21,7,16,1)
+case('qembed','QEmbedLayerNormalization',[ids,seg,u(20,16),u(9,16),u(2,16),u(16),u(16),mask,sc(.02),sc(.03),sc(.01),sc(.02),sc(.01),z(120),z(130),z(128),z(100),z(128)],2,consts=tuple(range(2,7))+tuple(range(8,18)))
+case('qembed2','QEmbedLayerNormalization',[ids,None,u(20,16),u(9,16),None,u(16),u(16),None,sc(.02),sc(.03),None,sc(.02),sc(.01),z(120),z(130),None,z(100),z(128)],2,consts=(2,3,5,6)+(8,9,11,12,13,14,16,17))
+def qlstm(name,dirs,per,signed,extra=(None,None,None),**a):
+    q=(lambda *s: i8(*s)//2) if signed else u; g=24; # pairs of products that no processor saturates
+    shape=(dirs,g) if per else (dirs,); zt='int8' if signed else 'uint8'
+    s=lambda: (rng.random(shape)*.01+.002).astype('float32'); zz=np.zeros(shape,zt) if signed else np.full(shape,128,zt)
+    ins=[f(7,3,5),q(dirs,5,g),q(dirs,6,g),f(dirs,2*g),*extra,None,s(),zz,s(),zz]
+    case('qlstm_'+name,'DynamicQuantizeLSTM',ins,3,consts=(1,2,3,8,9,10,11),hidden_size=6,tol=(1e-3,1e-3),**a)
+qlstm('i8',1,False,True); qlstm('u8',1,False,False); qlstm('per',1,True,True,direction='reverse'); qlstm('both',2,False,True,(None,f(2,3,6),f(2,3,6)),direction='bidirectional')
+case('cdist','CDist',[f(4,5),f(3,5)],1); case('cdist2','CDist',[f(4,5),f(3,5)],1,metric='euclidean')
+words=np.array([['Hello  World','a-b,c'],['über naïve','']],dtype=object)
+def tok(name,x=words,**a): case('tok_'+name,'Tokenizer',[x],1,mark=a.pop('mark',0),pad_value=a.pop('pad_value','#'),mincharnum=a.pop('mincharnum',1),**a)
+tok('space',separators=[' ']); tok('two',separators=[' ','[-,]']); tok('chars',separators=['']); tok('marked',separators=[' '],mark=1); tok('least',separators=[' ','-',','],mincharnum=2)
+tok('word',tokenexp='[a-zA-Z]+'); tok('longest',np.array(['abab','b'],dtype=object),tokenexp='a|ab'); tok('any',np.array(['abé'],dtype=object),tokenexp='.'); tok('marks',tokenexp='[a-z]+',mark=1,mincharnum=2)
+case('not_imported','BiasGelu',[f(2,16),f(16)],1)
+m=onnx.load(f'{R}/not_imported/model.onnx'); del m.opset_import[1:]; onnx.save(m,f'{R}/not_imported/model.onnx')
+case('range','Range',[sc(0),sc(5),sc(1.5)],1); case('expand_dims','ExpandDims',[f(3,4),np.array(-2,'int32')],1,consts=(1,)); case('pad','Pad',[f(3,4),np.array([1,0,0,2],'int64'),sc(2)],1,mode='constant'); case('gather_nd','GatherND',[f(3,4,5),np.array([[0,1],[2,-1]],'int64')],1); case('trilu','Trilu',[f(3,4)],1,upper=0)
+for act in('relu','silu','gelu','identity'): case('moe_'+act,'MoE',[f(5,8),f(5,4),f(4,16,8),f(4,16),f(4,8,16),f(4,8)],1,k=2,activation_type=act,normalize_routing_weights=int(act=='silu'))
+case('moe_swiglu','MoE',[f(2,5,8),f(10,4),f(4,32,8),None,f(4,8,16)],1,k=2,activation_type='swiglu',swiglu_fusion=1,activation_alpha=1.702,activation_beta=1.,swiglu_limit=2.,normalize_routing_weights=1)
+def qmoe(name,bits,bs,zero,norm=1,**a):
+    s=lambda n,k: (rng.random((4,n,k//bs) if bs else (4,n))*.05+.01).astype('float32')
+    zp=lambda n,k: (u(4,n,max(k//bs*bits//8,1)) if bs else u(4,n*bits//8)) if zero else None
+    width=2 if 'swiglu_fusion' in a else 1
+    case('qmoe_'+name,'QMoE',[f(5,32),f(5,4),u(4,width*32,32*bits//8),s(width*32,32),f(4,width*32),u(4,32,32*bits//8),s(32,32),f(4,32),None,None,None,zp(width*32,32),zp(32,32)],1,consts=(2,3,4,5,6,7,11,12) if bits==4 or not zero else (),k=2,expert_weight_bits=bits,normalize_routing_weights=norm,**({'block_size':bs} if bs else {}),**a)
+qmoe('4',4,0,False,activation_type='silu'); qmoe('4z',4,0,True,activation_type='silu'); qmoe('4b',4,16,False,0,activation_type='swiglu',swiglu_fusion=1,activation_alpha=1.702,activation_beta=1.,swiglu_limit=7.); qmoe('4bz',4,16,True,activation_type='silu'); qmoe('8',8,0,False,0,activation_type='silu'); qmoe('8bz',8,16,True,activation_type='silu')
+case('layer_norm_13','LayerNormalization',[f(2,5,16),f(16),f(16)],1,dom='',ms=13,axis=-1,epsilon=1e-5)
+R = sys.argv[1] + '/standard'
+for k,v in(('07',.7),('09',.9),('13',1.3),('third',1/3),('17',1.7)):
+    for rows in(10,13,30): c(f'rs_f32_{k}_{rows}','Resize',[f(1,1,rows,3),np.zeros(0,'float32'),np.array([1,1,v,1],'float32')],opset=13,mode='linear',sym={0:[1,1,'h',3]},consts=(1,2))
+c('rs_f32_data','Resize',[f(1,1,3,4),np.zeros(0,'float32'),np.array([1,1,7/3,2],'float32')],opset=11)
+R = sys.argv[1] + '/microsoft'
+for v in(.003921569,.00390625,.0045): case('qsoft_%g'%v,'QLinearSoftmax',[u(4,60),sc(.05),z(100),sc(v),z(0)],1,axis=1,opset=13,tol=(0,0),consts=(1,2,3,4))
+case('qsoft_signed','QLinearSoftmax',[i8(4,60),sc(.05),np.array(3,'int8'),sc(.003921569),np.array(-128,'int8')],1,axis=1,opset=13,tol=(0,0),consts=(1,2,3,4))

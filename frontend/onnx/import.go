@@ -51,6 +51,7 @@ func ImportModel(pb *onnxpb.Model, ext onnxpb.ExternalResolver, name string, tab
 	if len(pb.Opsets) == 0 {
 		return nil, im.fail(ir.ErrMalformed, "opset_import is missing")
 	}
+	im.implied(ops)
 	if err := im.survey(ops); err != nil {
 		return nil, err
 	}
@@ -121,6 +122,22 @@ func versions(l []onnxpb.Opset) (map[string]int, error) {
 		v[d] = int(o.Version)
 	}
 	return v, nil
+}
+
+// implied adds the newest version of the domains beside the standard's that a model may use without an import: the
+// transformer optimizer of ONNX Runtime writes such models, and ONNX Runtime runs them.
+func (im *importer) implied(ops map[string]int) {
+	newest := map[string]int{}
+	for _, s := range im.table.Spellings() {
+		if n := len(s.Versions); s.Domain != "" && n > 0 {
+			newest[s.Domain] = max(newest[s.Domain], s.Versions[n-1])
+		}
+	}
+	for d, v := range newest {
+		if _, ok := ops[d]; !ok {
+			ops[d] = v
+		}
+	}
 }
 
 // survey looks at every node before anything is built, so that all that is not supported is said at once.

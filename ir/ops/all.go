@@ -27,7 +27,7 @@ func spellings() [][]op.Source {
 		linearSpellings(), reduceSpellings(),
 		poolSpellings(), quantSpellings(), controlSpellings(), resizeSpellings(),
 		attendSpellings(), rotarySpellings(), einsumSpellings(), blockSpellings(), normSpellings(), visionSpellings(), signalSpellings(), lossSpellings(), randomSpellings(), recurrenceSpellings(),
-		microsoftSpellings(), microsoftAttentionSpellings(), microsoftQuantSpellings(),
+		microsoftSpellings(), microsoftAttentionSpellings(), microsoftQuantSpellings(), microsoftExpertSpellings(),
 	}
 }
 

@@ -521,12 +521,7 @@ var ConvInteger = op.Def{
 var QLinearConv = op.Def{
 	Name: "qlinear_conv",
 	Doc:  "quantize_linear of (conv_integer of x and w + b) * x_scale * w_scale, by y_scale and y_zero_point.",
-	From: []op.Source{{Op: "QLinearConv", Since: []int{10}, Import: func(c *op.Import) ([]*ir.Value, error) {
-		if modelStr(c, "auto_pad", "NOTSET") != "NOTSET" && !staticSpatial(c.In(0)) {
-			return nil, c.N.Errorf(ir.ErrUnsupported, "auto_pad of unknown extents")
-		}
-		return importConv(c, "qlinear_conv", 3, 0)
-	}}},
+	From: []op.Source{{Op: "QLinearConv", Since: []int{10}, Import: importQLinearConv}},
 	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: byteInts}, {Name: "x_scale", Elem: op.Set(dtype.F32)}, {Name: "x_zero_point", Elem: byteInts},
 		{Name: "w", Elem: byteInts}, {Name: "w_scale", Elem: op.Set(dtype.F32)}, {Name: "w_zero_point", Elem: byteInts},
 		{Name: "y_scale", Elem: op.Set(dtype.F32)}, {Name: "y_zero_point", Elem: byteInts}, {Name: "b", Elem: op.Set(dtype.I32), Optional: true}},
@@ -539,6 +534,13 @@ var QLinearConv = op.Def{
 			With(convCase([]int64{3, 3}, []int64{1, 1}, []int64{1, 1}, []int64{1, 1, 1, 1}, 1)).
 			Shapes("[B, 2, 5, 5]", "[]", "[]", "[3, 2, 3, 3]", "[3]", "[3]", "[]", "[]", "[3]")
 	},
+}
+
+func importQLinearConv(c *op.Import) ([]*ir.Value, error) {
+	if modelStr(c, "auto_pad", "NOTSET") != "NOTSET" && !staticSpatial(c.In(0)) {
+		return nil, c.N.Errorf(ir.ErrUnsupported, "auto_pad of unknown extents")
+	}
+	return importConv(c, "qlinear_conv", 3, 0)
 }
 
 func staticSpatial(x *ir.Value) bool {

@@ -22,10 +22,8 @@ func fillDefs() []*op.Def { return []*op.Def{&Range, &Trilu, &Pad} }
 var Range = op.Def{
 	Name: "range",
 	Doc:  "y[i] = start + i*delta for i < ceil((limit - start) / delta).",
-	From: []op.Source{{Op: "Range", Since: []int{11, 27}, Import: func(c *op.Import) ([]*ir.Value, error) {
-		return []*ir.Value{c.Call("range", c.N.In...)}, c.Err() // stash_type: every element is computed in f64 and rounded once
-	}}},
-	Sig: op.Sig{In: []op.Arg{{Name: "start", Elem: op.Number}, {Name: "limit", Elem: op.Number}, {Name: "delta", Elem: op.Number}}, Out: []op.Arg{{Name: "y"}}},
+	From: []op.Source{{Op: "Range", Since: []int{11, 27}, Import: importRange}},
+	Sig:  op.Sig{In: []op.Arg{{Name: "start", Elem: op.Number}, {Name: "limit", Elem: op.Number}, {Name: "delta", Elem: op.Number}}, Out: []op.Arg{{Name: "y"}}},
 	Infer: func(c *op.Infer) error {
 		if err := c.SameElem(0, 1, 2); err != nil {
 			return err
@@ -59,6 +57,26 @@ var Range = op.Def{
 	Cases: func(c *op.Cases) {
 		c.Elem(dtype.F32).Range(1, 4).Shapes("[]", "[]", "[]").Elem(dtype.I64).Shapes("[]", "[]", "[]").Elem(dtype.I32).Range(-5, -1).Shapes("[1]", "[]", "[]")
 	},
+}
+
+// importRange counts in i64 where operands are whole numbers made of extents, so that it is known from the operands how
+// many there are. Else every element is computed in f64 and rounded once, whatever stash_type says.
+func importRange(c *op.Import) ([]*ir.Value, error) {
+	in := append([]*ir.Value(nil), c.N.In...)
+	fixed := len(in) == 3
+	for i, v := range in {
+		e, ok := wholeNumber(c.Node, v)
+		if !ok || v.Type.Elem != dtype.F32 && v.Type.Elem != dtype.F64 || v.Type.Elem != c.N.In[0].Type.Elem {
+			return []*ir.Value{c.Call("range", c.N.In...)}, c.Err()
+		}
+		_, number := e.Int()
+		fixed = fixed && number
+		in[i] = c.Builder.Dims(ir.TensorType(dtype.I64), []dim.Expr{e})
+	}
+	if fixed || len(in) != 3 {
+		return []*ir.Value{c.Call("range", c.N.In...)}, c.Err()
+	}
+	return []*ir.Value{c.Cast(c.Call("range", in...), c.N.In[0].Type.Elem)}, c.Err()
 }
 
 // rangeLen is the number of elements: exact for constants, an expression where the step is a known whole number.

@@ -34,13 +34,26 @@ func microsoftSpellings() []op.Source {
 	return []op.Source{
 		row("Gelu", biased(gelu("none"))), row("BiasGelu", biased(gelu("none"))), row("FastGelu", biased(gelu("tanh"))),
 		row("QuickGelu", one(func(c *op.Import, x *ir.Value) *ir.Value { return swish(c, x, number(c, "alpha", 1.702)) })),
-		row("BiasAdd", importBiasAdd),
+		row("BiasAdd", importBiasAdd), row("CDist", importCDist),
+		row("Range", importRange), row("ExpandDims", importExpandDims),
+		row("Pad", func(c *op.Import) ([]*ir.Value, error) {
+			d := *c
+			d.Version = 13
+			return importPad(&d)
+		}),
+		row("GatherND", func(c *op.Import) ([]*ir.Value, error) {
+			return []*ir.Value{c.Call("gather_nd", c.N.In...)}, c.Err()
+		}),
+		row("Trilu", func(c *op.Import) ([]*ir.Value, error) {
+			return []*ir.Value{c.CallWith("trilu", named("upper", modelInt(c, "upper", 1) != 0), c.N.In...)}, c.Err()
+		}),
 		row("SkipLayerNormalization", importSkipNorm(true)), row("SkipSimplifiedLayerNormalization", importSkipNorm(false)),
 		row("EmbedLayerNormalization", importEmbedNorm), row("GroupNorm", importGroupNormMS),
 		row("FusedMatMul", importFusedMatMul), row("TransposeMatMul", importFusedMatMul),
 		row("FusedConv", importFusedConv), row("FusedGemm", importFusedGemm),
 		{Op: "SimplifiedLayerNormalization", Since: []int{1}, Import: importSimplified}, // not in the standard, though without a domain
 		row("SimplifiedLayerNormalization", importSimplified),
+		{Op: "LayerNormalization", Since: []int{1}, Until: 17, Import: importLayerNorm}, // before the standard had it: what fusing makes of older models
 		row("LayerNormalization", importLayerNorm),
 	}
 }
@@ -65,6 +78,42 @@ func importSimplified(c *op.Import) ([]*ir.Value, error) {
 		return nil, c.Err()
 	}
 	return append(y, c.Call("recip", c.Call("sqrt", c.Call("add", v, c.Like(v, number(c, "epsilon", 1e-5)))))), c.Err()
+}
+
+// importExpandDims puts an axis of one element at a constant place.
+func importExpandDims(c *op.Import) ([]*ir.Value, error) {
+	if err := tensors(c, 2, 2); err != nil {
+		return nil, err
+	}
+	at, ok := ints(c.Node, 1)
+	r := c.In(0).Rank()
+	if !ok || len(at) != 1 || at[0] < -int64(r)-1 || at[0] > int64(r) {
+		return nil, fmt.Errorf("%w: axis %v of %v", ir.ErrUnsupported, at, c.In(0).Type)
+	}
+	if at[0] < 0 {
+		at[0] += int64(r) + 1
+	}
+	s := c.In(0).Type.Shape
+	shape := append(append(append([]dim.Expr(nil), s[:at[0]]...), dim.Const(1)), s[at[0]:]...)
+	return []*ir.Value{c.Reshape(c.In(0), shape)}, c.Err()
+}
+
+// importCDist is the distance of every row of a to every row of b, or its square.
+func importCDist(c *op.Import) ([]*ir.Value, error) {
+	if err := tensors(c, 2, 2); err != nil {
+		return nil, err
+	}
+	metric := modelStr(c, "metric", "sqeuclidean")
+	if metric != "sqeuclidean" && metric != "euclidean" || c.In(0).Rank() != 2 || c.In(1).Rank() != 2 {
+		return nil, fmt.Errorf("%w: metric %q of %v and %v", ir.ErrUnsupported, metric, c.In(0).Type, c.In(1).Type)
+	}
+	a, b, one := c.In(0).Type.Shape, c.In(1).Type.Shape, dim.Const(1)
+	d := c.Call("sub", c.Reshape(c.In(0), []dim.Expr{a[0], one, a[1]}), c.Reshape(c.In(1), []dim.Expr{one, b[0], b[1]}))
+	y := c.Reshape(c.Reduce("sum", c.Call("mul", d, d), 2), []dim.Expr{a[0], b[0]})
+	if metric == "euclidean" {
+		y = c.Call("sqrt", y)
+	}
+	return []*ir.Value{y}, c.Err()
 }
 
 // importBiasAdd is x + bias + skip.

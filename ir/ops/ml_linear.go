@@ -76,7 +76,7 @@ func checkKernel(c *op.Infer) error {
 // SVMRegressor adds up kernels.
 var SVMRegressor = op.Def{
 	Name: "svm_regressor",
-	Doc:  "y[n] = rho + the sum over i of coefficients[i] * kernel(x[n], vectors[i]), or rho + kernel(x[n], vectors[0]) without coefficients; with one_class its sign.",
+	Doc:  "y[n] = rho + the sum over i of coefficients[i] * kernel(x[n], vectors[i]), or rho + kernel(x[n], vectors[0]) without coefficients; with one_class 1 where that is more than 0, else -1.",
 	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: features}, {Name: "vectors", Elem: floats64}, {Name: "coefficients", Elem: floats64, Optional: true}}, Out: []op.Arg{{Name: "y"}},
 		Attrs: append(kernelAttrs(), floatAttr("rho", 0), boolAttr("one_class", false))},
 	Infer: func(c *op.Infer) error {

@@ -29,7 +29,7 @@ var Resize = op.Def{
 	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: op.Number | op.Small | op.Bool}, {Name: "roi", Elem: op.Float, Optional: true}, {Name: "scales", Elem: op.Float, Optional: true}, {Name: "sizes", Elem: i64Only, Optional: true}},
 		Out: []op.Arg{{Name: "y"}},
 		Attrs: []op.Attr{strAttr("mode", "nearest"), strAttr("coordinate_transformation_mode", "half_pixel"), strAttr("nearest_mode", "round_prefer_floor"),
-			floatAttr("cubic_coeff_a", -0.75), floatAttr("extrapolation_value", 0), boolAttr("exclude_outside", false), boolAttr("antialias", false),
+			floatAttr("cubic_coeff_a", -0.75), floatAttr("extrapolation_value", 0), boolAttr("exclude_outside", false), boolAttr("antialias", false), boolAttr("whole_length", false),
 			{Name: "axes", Kind: attr.Ints}, strAttr("keep_aspect_ratio_policy", "stretch")}},
 	Infer: inferResize,
 	Host:  spatial.Resize,
@@ -102,8 +102,8 @@ func inferResize(c *op.Infer) error {
 	return nil
 }
 
-// scaledExtents is floor(in * scale) for constant scales, each of which is a fraction with a power of two below; nil where one
-// of an unknown extent is not small enough for integer arithmetic.
+// scaledExtents is floor(in * scale), a product of f32, for constant scales; nil where an extent is unknown and no integer
+// arithmetic says the same.
 func scaledExtents(shape []dim.Expr, axes []int64, scales *tensor.Tensor) []dim.Expr {
 	if scales == nil || scales.Len() != len(axes) {
 		return nil
@@ -112,23 +112,37 @@ func scaledExtents(shape []dim.Expr, axes []int64, scales *tensor.Tensor) []dim.
 	for i, a := range axes {
 		s := scales.Float(i)
 		if v, ok := shape[a].Int(); ok {
-			f := math.Floor(s * float64(v))
+			f := spatial.ScaledExtent(int(v), s)
 			if !(f >= 0 && f < 1<<40) {
 				return nil
 			}
 			out[i] = dim.Const(int64(f))
 			continue
 		}
-		den := int64(1)
-		for s != math.Trunc(s) && den < 1<<30 {
-			s, den = 2*s, 2*den
-		}
-		if s != math.Trunc(s) || s <= 0 || s > 1<<30 {
+		p, q := fraction(s)
+		if q == 0 {
 			return nil
 		}
-		out[i] = dim.Div(dim.Mul(shape[a], dim.Const(int64(s))), dim.Const(den))
+		out[i] = dim.Div(dim.Mul(shape[a], dim.Const(p)), dim.Const(q))
 	}
 	return out
+}
+
+// fraction is the p/q that s stands for, rounded to f32, where floor(n*p/q) is the floor of the f32 product n*s; q is 0 where there is
+// none. What is no whole number is 1/q away from one, far more than the product can be wrong. What is one has to come
+// out as it or more: s is p/q or more, or less by a share of 2^-25 at the most, which is half a step of f32 everywhere.
+func fraction(s float64) (p, q int64) {
+	for q := int64(1); q <= 64; q++ {
+		n := math.Round(s * float64(q))
+		if n < 1 || n > 1<<20 || float64(float32(n/float64(q))) != s {
+			continue
+		}
+		if exact := n / float64(q); exact-s > exact*0x1p-25 {
+			return 0, 0
+		}
+		return int64(n), q
+	}
+	return 0, 0
 }
 
 // keptAspect applies the policy to sizes; nil where it is not known which axis decides.
@@ -166,6 +180,9 @@ func importResize(c *op.Import) ([]*ir.Value, error) {
 	}
 	l = append(l, named("cubic_coeff_a", modelFloat(c, "cubic_coeff_a", -0.75), "extrapolation_value", modelFloat(c, "extrapolation_value", 0),
 		"exclude_outside", modelInt(c, "exclude_outside", 0) != 0, "antialias", modelInt(c, "antialias", 0) != 0)...)
+	if c.Version < 19 { // whose text has no length that is a fraction
+		l = append(l, named("whole_length", true)...)
+	}
 	if axes := modelInts(c, "axes"); len(axes) > 0 {
 		l = append(l, named("axes", axes)...)
 	}

@@ -52,14 +52,14 @@ var GRU = op.Def{
 // LSTM is long short-term memory.
 var LSTM = op.Def{
 	Name: "lstm",
-	Doc:  "i, o, f = s(W x + R h + p*c + b); c' = f*c + i*g(Wc x + Rc h + b); h' = o*h(c'); input_forget couples f = 1 - i.",
+	Doc:  "i, o, f = s(W x + R h + p*c + b); c' = f*c + i*g(Wc x + Rc h + b); h' = o*h(c'); input_forget couples f = 1 - i; round_h rounds h to 8 bits in front of R.",
 	From: []op.Source{{Op: "LSTM", Since: []int{1, 7, 14, 22}, Import: func(c *op.Import) ([]*ir.Value, error) { return importRecurrent(c, "lstm", "input_forget", 3) }}},
 	Sig: op.Sig{In: recurrentArgs(op.Arg{Name: "initial_c", Elem: op.Float, Optional: true}, op.Arg{Name: "p", Elem: op.Float, Optional: true}),
-		Out: []op.Arg{{Name: "y"}, {Name: "y_h"}, {Name: "y_c"}}, Attrs: recurrentAttrs(boolAttr("input_forget", false))},
+		Out: []op.Arg{{Name: "y"}, {Name: "y_h"}, {Name: "y_c"}}, Attrs: recurrentAttrs(boolAttr("input_forget", false), boolAttr("round_h", false))},
 	Infer: func(c *op.Infer) error { return inferRecurrent(c, 4) },
 	Host:  recurrent.LSTM,
 	VJP:   todo,
-	Cases: func(c *op.Cases) { recurrentCases(c, 4, named("input_forget", true)) },
+	Cases: func(c *op.Cases) { recurrentCases(c, 4, named("input_forget", true, "round_h", true)) },
 }
 
 func recurrentCases(c *op.Cases, gates int, more attr.List) {
@@ -138,12 +138,7 @@ func inferRecurrent(c *op.Infer, gates int64) error {
 // importRecurrent copies the attributes that the operator has; hidden_size follows from the weights, and output_sequence
 // (version 1) only said whether y is wanted.
 func importRecurrent(c *op.Import, name, flag string, results int) ([]*ir.Value, error) {
-	l := named("direction", strings.ToLower(modelStr(c, "direction", "forward")), "clip", modelFloat(c, "clip", 0), "layout", modelInt(c, "layout", 0))
-	for _, a := range []string{"activations", "activation_alpha", "activation_beta"} {
-		if v, ok := c.Model.Attr(a); ok && len(v.Strs)+len(v.Floats) > 0 {
-			l = append(l, attr.Named{Name: a, Value: v})
-		}
-	}
+	l := recurrentModelAttrs(c)
 	if h, ok := modelAttr(c, "hidden_size", attr.Int); ok && c.Has(2) && c.Rank(2) == 3 {
 		if own, known := c.Shape(2)[2].Int(); known && own != h.I {
 			return nil, fmt.Errorf("hidden_size is %d, the recurrence weights are for %d", h.I, own)
@@ -152,10 +147,57 @@ func importRecurrent(c *op.Import, name, flag string, results int) ([]*ir.Value,
 	if flag != "" {
 		l = append(l, named(flag, modelInt(c, flag, 0) != 0)...)
 	}
-	in := c.N.In
+	return recurrent1(c, name, c.N.In, l)[:results], c.Err()
+}
+
+// recurrent1 is one call; sequence_lens may have come in another integer type.
+func recurrent1(c *op.Import, name string, in []*ir.Value, l attr.List) []*ir.Value {
 	if len(in) > 4 && in[4] != nil && in[4].Type.Elem != dtype.I32 {
 		in = append([]*ir.Value(nil), in...)
 		in[4] = c.Cast(in[4], dtype.I32)
 	}
-	return c.Do(name, in, l)[:results], c.Err()
+	return c.Do(name, in, l)
+}
+
+func recurrentModelAttrs(c *op.Import) attr.List {
+	l := named("direction", strings.ToLower(modelStr(c, "direction", "forward")), "clip", modelFloat(c, "clip", 0), "layout", modelInt(c, "layout", 0))
+	for _, a := range []string{"activations", "activation_alpha", "activation_beta"} {
+		if v, ok := c.Model.Attr(a); ok && len(v.Strs)+len(v.Floats) > 0 {
+			l = append(l, attr.Named{Name: a, Value: v})
+		}
+	}
+	return l
+}
+
+// importDynamicLSTM is LSTM of quantised weights that lie transposed, [dirs, in, 4*hidden]; what they meet is rounded to 8
+// bits, as DynamicQuantizeLinear does, x once and h at every step. Operands are those of LSTM, then scale and zero point of w and of r.
+func importDynamicLSTM(c *op.Import) ([]*ir.Value, error) {
+	if err := tensors(c, 3, 12); err != nil {
+		return nil, err
+	}
+	q, err := importDynamicQuantize(with(c, c.In(0)))
+	if err != nil {
+		return nil, err
+	}
+	in := append([]*ir.Value(nil), c.N.In[:8]...)
+	in[0] = dequantize(c.Build, q[0], q[1], q[2], 0)
+	for i := range 2 {
+		w, scale, zero := c.In(1+i), c.In(8+2*i), c.In(9+2*i)
+		if w == nil || w.Rank() != 3 || scale == nil || scale.Rank() < 1 || scale.Rank() > 2 || zero == nil {
+			return nil, fmt.Errorf("weights %d: want 3 axes, a scale and a zero point", i)
+		}
+		last := dim.Const(1)
+		if scale.Rank() == 2 {
+			last = w.Type.Shape[2]
+		}
+		table := []dim.Expr{w.Type.Shape[0], dim.Const(1), last}
+		y := c.Call("sub", c.Cast(w, dtype.F32), c.Cast(c.Reshape(zero, table), dtype.F32))
+		in[1+i] = c.Transpose(c.Call("mul", y, c.Reshape(scale, table)), []int{0, 2, 1})
+	}
+	if c.Err() != nil {
+		return nil, c.Err()
+	}
+	l := recurrentModelAttrs(c)
+	l = append(l, named("input_forget", modelInt(c, "input_forget", 0) != 0, "round_h", true)...)
+	return recurrent1(c, "lstm", in, l), c.Err()
 }

@@ -13,7 +13,7 @@ import (
 
 // textDefs are operators on strings.
 func textDefs() []*op.Def {
-	return []*op.Def{&StringNormalize, &StringConcat, &StringSplit, &RegexFullMatch, &TfIdf}
+	return []*op.Def{&StringNormalize, &StringConcat, &StringSplit, &RegexFullMatch, &TfIdf, &Tokenize}
 }
 
 var strings1 = op.Set(dtype.String)
@@ -119,6 +119,36 @@ var RegexFullMatch = op.Def{
 	Cases: func(c *op.Cases) {
 		c.Elem(dtype.String).With(named("pattern", "s|.*1"), named("pattern", "")).Shapes("[B, 3]").Shapes("[]")
 	},
+}
+
+// Tokenize cuts strings by regular expressions.
+var Tokenize = op.Def{
+	Name: "tokenize",
+	Doc:  "y = the parts of every string of x that token matches, or those between matches of separators (characters where that is an empty one), of mincharnum characters or more; with mark between STX and ETX; filled up with pad.",
+	From: []op.Source{{Domain: microsoft, Op: "Tokenizer", Since: []int{1}, Import: importTokenizer}},
+	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: strings1}}, Out: []op.Arg{{Name: "y"}},
+		Attrs: []op.Attr{strAttr("token", ""), listAttr("separators", attr.Strs), strAttr("pad", ""), boolAttr("mark", false), intAttr("mincharnum", 1)}},
+	Infer: func(c *op.Infer) error {
+		if _, err := text.Expressions(c.Str("token"), c.N.Attrs.Strs("separators")); err != nil {
+			return err
+		}
+		c.Set(0, dtype.String, append(append([]dim.Expr(nil), c.Shape(0)...), c.Late(0, c.Rank(0), unbounded)))
+		return nil
+	},
+	Host: text.Tokenize,
+	VJP:  discrete,
+	Cases: func(c *op.Cases) {
+		separators := func(s ...string) attr.List { return named("separators", attr.OfStrs(s)) }
+		c.Elem(dtype.String).With(separators("s"), separators(""), named("token", "[a-z]", "mark", true, "pad", "#"), named("token", "[0-9]+", "mincharnum", 2)).Shapes("[B, 2]").Shapes("[0]")
+	},
+}
+
+func importTokenizer(c *op.Import) ([]*ir.Value, error) {
+	l := named("token", modelStr(c, "tokenexp", ""), "pad", modelStr(c, "pad_value", ""), "mark", modelInt(c, "mark", 0) != 0, "mincharnum", modelInt(c, "mincharnum", 1))
+	if a, ok := modelAttr(c, "separators", attr.Strs); ok {
+		l = l.Set("separators", a)
+	}
+	return []*ir.Value{c.CallWith("tokenize", l, c.N.In...)}, c.Err()
 }
 
 // TfIdf counts n-grams.

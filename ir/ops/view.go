@@ -261,18 +261,15 @@ func sliceAtDef() *op.Def {
 			{Name: "axes", Elem: op.Index, Optional: true}, {Name: "steps", Elem: op.Index, Optional: true}}, Out: []op.Arg{{Name: "y"}}},
 		Infer: func(c *op.Infer) error {
 			cut := make([]bool, c.Rank(0))
-			n, err := length(c.Node, 1)
-			if err != nil {
-				return err
-			}
 			axes, known := ints(c.Node, 3)
-			if !c.Has(3) {
+			if n, err := length(c.Node, 1); !c.Has(3) && err == nil {
 				for i := 0; i < n; i++ {
 					axes = append(axes, int64(i))
 				}
 				known = true
 			}
 			if known {
+				var err error
 				if axes, err = normAxes(axes, c.Rank(0)); err != nil {
 					return err
 				}

@@ -12,7 +12,7 @@ import (
 )
 
 // visionDefs read pictures at places that are data.
-func visionDefs() []*op.Def { return []*op.Def{&GridSample, &RoiAlign, &DeformConv, &Col2Im} }
+func visionDefs() []*op.Def { return []*op.Def{&GridSample, &RoiAlign, &RoiPool, &DeformConv, &Col2Im} }
 
 func visionSpellings() []op.Source {
 	return []op.Source{{Op: "Col2Im", Since: []int{18}, Import: importCol2Im}}
@@ -113,6 +113,43 @@ func importRoiAlign(c *op.Import) ([]*ir.Value, error) {
 	l := named("mode", modelStr(c, "mode", "avg"), "output_height", modelInt(c, "output_height", 1), "output_width", modelInt(c, "output_width", 1),
 		"sampling_ratio", modelInt(c, "sampling_ratio", 0), "spatial_scale", modelFloat(c, "spatial_scale", 1), "half_pixel", modelStr(c, "coordinate_transformation_mode", how) == "half_pixel")
 	return []*ir.Value{c.CallWith("roi_align", l, c.N.In...)}, c.Err()
+}
+
+// RoiPool takes the largest elements of regions of pictures.
+var RoiPool = op.Def{
+	Name: "roi_pool",
+	Doc:  "y[r, c, i, j] = the largest element of picture rois[r, 0] in cell i, j of region r, [x1, y1, x2, y2] = rois[r, 1:] * spatial_scale, rounded; 0 where the cell has none.",
+	From: []op.Source{{Op: "MaxRoiPool", Since: []int{1, 22}, Import: importRoiPool}},
+	Sig: op.Sig{In: []op.Arg{{Name: "x", Elem: op.Float}, {Name: "rois", Elem: op.Float}}, Out: []op.Arg{{Name: "y"}},
+		Attrs: []op.Attr{intAttr("output_height", 1), intAttr("output_width", 1), floatAttr("spatial_scale", 1)}},
+	Infer: func(c *op.Infer) error {
+		if c.Rank(0) != 4 || c.Rank(1) != 2 {
+			return fmt.Errorf("shapes %v, %v", c.Shape(0), c.Shape(1))
+		}
+		h, w := c.Int("output_height"), c.Int("output_width")
+		if h < 1 || w < 1 {
+			return fmt.Errorf("cells: %d by %d", h, w)
+		}
+		if err := c.Guard(c.Shape(1)[1], dim.Const(5), "regions"); err != nil {
+			return err
+		}
+		c.Set(0, c.Elem(0), []dim.Expr{c.Shape(1)[0], c.Shape(0)[1], dim.Const(h), dim.Const(w)})
+		return nil
+	},
+	Host: spatial.RoiPool,
+	VJP:  todo,
+	Cases: func(c *op.Cases) {
+		c.Range(0, 3).Elem(dtype.F32).With(named("output_height", 2, "output_width", 3), named("spatial_scale", 0.5)).Shapes("[4, 2, H + 2, 5]", "[R, 5]")
+	},
+}
+
+func importRoiPool(c *op.Import) ([]*ir.Value, error) {
+	s := modelInts(c, "pooled_shape")
+	if len(s) != 2 {
+		return nil, fmt.Errorf("pooled_shape: want 2 entries, got %v", s)
+	}
+	l := named("output_height", s[0], "output_width", s[1], "spatial_scale", modelFloat(c, "spatial_scale", 1))
+	return []*ir.Value{c.CallWith("roi_pool", l, c.N.In...)}, c.Err()
 }
 
 // DeformConv is a convolution whose taps are moved.

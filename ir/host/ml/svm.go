@@ -143,7 +143,7 @@ func (v *vectors) eachRow(x *tensor.Tensor, rows, features int, f func(r int, x 
 }
 
 // SVMRegressor is the sum of kernels with the support vectors times their coefficients, or one product with the
-// coefficients of a linear machine, plus rho; with one_class 1 or -1 by its sign.
+// coefficients of a linear machine, plus rho; with one_class 1 where that is more than 0, else -1.
 var SVMRegressor = host.Fn{Name: "svm_regressor", Run: func(c *host.Call) error {
 	x, rows, features, err := matrix(c)
 	if err != nil {
@@ -172,8 +172,9 @@ var SVMRegressor = host.Fn{Name: "svm_regressor", Run: func(c *host.Call) error 
 			sum += k
 		}
 		if c.Attrs.Bool("one_class") {
-			sum = math.Copysign(1, sum)
-			if sum == 0 {
+			if sum > 0 {
+				sum = 1
+			} else {
 				sum = -1
 			}
 		}

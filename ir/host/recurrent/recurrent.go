@@ -54,7 +54,7 @@ var GRU = host.Fn{Name: "recurrent.gru", Run: func(c *host.Call) error {
 
 // LSTM has gates i, o, f, c: c' = f*c + i*g(Wc x + Rc h + ...), h' = o*h(c'), with peepholes p [dirs, 3*hidden] from c into i and f
 // and from c' into o. Operands are those of RNN, w, r and b being four gates deep, then initial_c? and p?; result 2 is
-// the last c. input_forget couples f = 1 - i.
+// the last c. input_forget couples f = 1 - i; round_h rounds h to 8 bits in front of R.
 var LSTM = host.Fn{Name: "recurrent.lstm", Run: func(c *host.Call) error {
 	coupled := c.Attrs.Bool("input_forget")
 	return run(c, 4, []string{"Sigmoid", "Tanh", "Tanh"}, func(l *layer, s *step) {
@@ -85,6 +85,7 @@ type layer struct {
 	seq, batch, in, hidden, dirs int
 	batchFirst                   bool
 	linearBeforeReset            bool
+	round                        bool // h, in front of r
 	w, r, b, p                   []float64
 	lens                         *tensor.Tensor
 	dir                          int
@@ -145,7 +146,8 @@ func newLayer(c *host.Call, gates int, defaults []string) (*layer, error) {
 		return nil, fmt.Errorf("shapes %v and %v: want rank 3", x.Shape, r.Shape)
 	}
 	l := &layer{seq: x.Shape[0], batch: x.Shape[1], in: x.Shape[2], hidden: r.Shape[2], dirs: 1,
-		batchFirst: c.Attrs.Int("layout", 0) == 1, linearBeforeReset: c.Attrs.Bool("linear_before_reset"), limit: c.Attrs.Float("clip", 0)}
+		batchFirst: c.Attrs.Int("layout", 0) == 1, linearBeforeReset: c.Attrs.Bool("linear_before_reset"), limit: c.Attrs.Float("clip", 0),
+		round: c.Attrs.Bool("round_h")}
 	if l.batchFirst {
 		l.seq, l.batch = l.batch, l.seq
 	}
@@ -223,11 +225,9 @@ func run(c *host.Call, gates int, defaults []string, cell func(*layer, *step)) e
 	reverse := c.Attrs.Str("direction", "forward") == "reverse"
 	for d := range l.dirs {
 		l.dir, l.act = d, l.acts[d*len(defaults):]
-		for b := range l.batch {
-			at := (d*l.batch + b) * l.hidden
-			if err := l.sequence(b, gates, d == 1 || reverse, x, h[at:at+l.hidden], cs[at:at+l.hidden], y, cell); err != nil {
-				return err
-			}
+		at, n := d*l.batch*l.hidden, l.batch*l.hidden
+		if err := l.direction(gates, d == 1 || reverse, x, h[at:at+n], cs[at:at+n], y, cell); err != nil {
+			return err
 		}
 	}
 	for i, s := range [][]float64{h, cs}[:c.NumOut()-1] {
@@ -270,40 +270,72 @@ func (l *layer) last(c *host.Call, i int, s []float64) error {
 	return nil
 }
 
-// sequence runs one direction of one batch entry; h and cs are its states, changed in place.
-func (l *layer) sequence(b, gates int, reverse bool, x, h, cs []float64, y *tensor.Tensor, cell func(*layer, *step)) error {
-	n := l.seq
-	if l.lens != nil {
-		v := l.lens.Int(b)
-		if v < 0 || v > int64(l.seq) {
-			return fmt.Errorf("sequence_lens: %d of %d steps", v, l.seq)
+// direction runs one direction; h and cs are the states of all batch entries, changed in place.
+func (l *layer) direction(gates int, reverse bool, x, h, cs []float64, y *tensor.Tensor, cell func(*layer, *step)) error {
+	steps := make([]int, l.batch)
+	for b := range steps {
+		steps[b] = l.seq
+		if l.lens != nil {
+			v := l.lens.Int(b)
+			if v < 0 || v > int64(l.seq) {
+				return fmt.Errorf("sequence_lens: %d of %d steps", v, l.seq)
+			}
+			steps[b] = int(v)
 		}
-		n = int(v)
 	}
 	g := gates * l.hidden
-	s := &step{x: make([]float64, g), r: make([]float64, g), wb: make([]float64, g), rb: make([]float64, g), h: h, c: cs}
+	s := &step{x: make([]float64, g), r: make([]float64, g), wb: make([]float64, g), rb: make([]float64, g)}
 	if l.b != nil {
 		bias := l.b[l.dir*2*g:]
 		s.wb, s.rb = bias[:g], bias[g:2*g]
 	}
-	for t := range n {
-		if reverse {
-			t = n - 1 - t
+	before := make([]float64, len(h)) // what r meets
+	for t := range l.seq {
+		copy(before, h)
+		if l.round {
+			round8(before)
 		}
-		from, to := (t*l.batch+b)*l.in, ((t*l.dirs+l.dir)*l.batch+b)*l.hidden
-		if l.batchFirst {
-			from, to = (b*l.seq+t)*l.in, ((b*l.seq+t)*l.dirs+l.dir)*l.hidden
-		}
-		for k := range g {
-			s.x[k] = dot(l.w[(l.dir*g+k)*l.in:], x[from:from+l.in])
-			s.r[k] = dot(l.r[(l.dir*g+k)*l.hidden:], h)
-		}
-		cell(l, s)
-		for j, v := range h {
-			y.SetFloat(to+j, v)
+		for b, n := range steps {
+			if t >= n {
+				continue
+			}
+			t := t
+			if reverse {
+				t = n - 1 - t
+			}
+			from, to := (t*l.batch+b)*l.in, ((t*l.dirs+l.dir)*l.batch+b)*l.hidden
+			if l.batchFirst {
+				from, to = (b*l.seq+t)*l.in, ((b*l.seq+t)*l.dirs+l.dir)*l.hidden
+			}
+			at := b * l.hidden
+			for k := range g {
+				s.x[k] = dot(l.w[(l.dir*g+k)*l.in:], x[from:from+l.in])
+				s.r[k] = dot(l.r[(l.dir*g+k)*l.hidden:], before[at:at+l.hidden])
+			}
+			s.h, s.c = h[at:at+l.hidden], cs[at:at+l.hidden]
+			cell(l, s)
+			for j, v := range s.h {
+				y.SetFloat(to+j, v)
+			}
 		}
 	}
 	return nil
+}
+
+// round8 rounds to 256 steps between the least and the greatest value, as DynamicQuantizeLinear does.
+func round8(v []float64) {
+	lo, hi := 0.0, 0.0
+	for _, e := range v {
+		lo, hi = min(lo, e), max(hi, e)
+	}
+	scale := float64(float32(hi-lo) / 255)
+	if scale == 0 {
+		return
+	}
+	zero := max(0, min(255, math.RoundToEven(-lo/scale)))
+	for i, e := range v {
+		v[i] = (max(0, min(255, math.RoundToEven(e/scale)+zero)) - zero) * scale
+	}
 }
 
 // activations resolves the attributes activations, activation_alpha and activation_beta. The two lists of numbers are

@@ -9,7 +9,8 @@ import (
 )
 
 // Resize samples x at a grid of other extents, axis by axis. Operands x, roi?, scales?, sizes? (of the axes that the
-// attribute axes lists, or of all); the attributes are those of ONNX Resize 19. Elements outside count as those of the
+// attribute axes lists, or of all); the attributes are those of ONNX Resize 19,
+// whose length of a result is in*scale, and whole_length: before that it was the extent, rounded down. Elements outside count as those of the
 // edge; in the mode tf_crop_and_resize whatever lies outside is extrapolation_value.
 var Resize = host.Fn{Name: "spatial.resize", Run: func(c *host.Call) error {
 	x := c.In[0]
@@ -58,13 +59,14 @@ type resize struct {
 	axes                     []resampled
 	transform, mode, nearMod string
 	antialias, exclude       bool
+	whole                    bool // the length of a result is its extent
 	a, extrapolation         float64
 }
 
 func newResize(c *host.Call) (*resize, error) {
 	x := c.In[0]
 	r := &resize{transform: c.Attrs.Str("coordinate_transformation_mode", "half_pixel"), mode: c.Attrs.Str("mode", "nearest"),
-		nearMod: c.Attrs.Str("nearest_mode", "round_prefer_floor"), antialias: c.Attrs.Bool("antialias"), exclude: c.Attrs.Bool("exclude_outside"),
+		nearMod: c.Attrs.Str("nearest_mode", "round_prefer_floor"), antialias: c.Attrs.Bool("antialias"), exclude: c.Attrs.Bool("exclude_outside"), whole: c.Attrs.Bool("whole_length"),
 		a: c.Attrs.Float("cubic_coeff_a", -0.75), extrapolation: c.Attrs.Float("extrapolation_value", 0)}
 	axes := c.Attrs.Ints("axes")
 	if _, ok := c.Attrs.Get("axes"); !ok || len(axes) == 0 {
@@ -99,7 +101,7 @@ func newResize(c *host.Call) (*resize, error) {
 			if p.scale = scales.Float(i); !(p.scale > 0) {
 				return nil, fmt.Errorf("scale %v", p.scale)
 			}
-			if f := math.Floor(p.scale * float64(p.in)); f < 1<<40 {
+			if f := ScaledExtent(p.in, p.scale); f < 1<<40 {
 				p.out = int(f)
 			} else {
 				return nil, fmt.Errorf("axis %d: extent %v", axis, f)
@@ -136,6 +138,11 @@ func (r *resize) keepAspect(policy string) {
 	}
 }
 
+// ScaledExtent is an extent scaled and rounded down; the product is one of f32, so that 0.7 of 10 is 7.
+func ScaledExtent(in int, scale float64) float64 {
+	return math.Floor(float64(float32(scale) * float32(in)))
+}
+
 // AspectExtent is an extent scaled and rounded, halves up.
 func AspectExtent(in int, scale float64) int { return int(math.Floor(scale*float64(in) + 0.5)) }
 
@@ -143,6 +150,9 @@ func AspectExtent(in int, scale float64) int { return int(math.Floor(scale*float
 func source[F float32 | float64](r *resize, p *resampled, q int) (v F, ok bool) {
 	f, in, scale := F(q), F(p.in), F(p.scale)
 	length, lo, hi := scale*in, F(p.lo), F(p.hi)
+	if r.whole {
+		length = F(p.out)
+	}
 	switch r.transform {
 	case "align_corners":
 		if length == 1 {

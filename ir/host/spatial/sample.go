@@ -192,6 +192,56 @@ var RoiAlign = host.Fn{Name: "spatial.roi_align", Run: func(c *host.Call) error 
 	return nil
 }}
 
+// RoiPool takes the largest elements of regions of pictures x [n, c, h, w] in output_height x output_width cells (Girshick, Fast
+// R-CNN, 2015). Operand 1 lists a region a row: the index of its picture, then x1, y1, x2, y2, both ends included.
+var RoiPool = host.Fn{Name: "spatial.roi_pool", Run: func(c *host.Call) error {
+	x, rois := c.In[0], c.In[1]
+	if len(x.Shape) != 4 || len(rois.Shape) != 2 || rois.Shape[1] != 5 {
+		return fmt.Errorf("shapes %v, %v", x.Shape, rois.Shape)
+	}
+	oh, ow, scale := int(c.Attrs.Int("output_height", 1)), int(c.Attrs.Int("output_width", 1)), c.Attrs.Float("spatial_scale", 1)
+	ch, h, w := x.Shape[1], x.Shape[2], x.Shape[3]
+	y, err := c.Out(0, rois.Shape[0], ch, oh, ow)
+	if err != nil {
+		return err
+	}
+	read, write := host.Reader(x), host.Writer(y)
+	for r := range rois.Shape[0] {
+		n := rois.Float(5 * r)
+		if !(n >= 0 && n < float64(x.Shape[0])) {
+			return fmt.Errorf("region %d is of picture %v of %d", r, n, x.Shape[0])
+		}
+		var v [4]float64
+		for k := range v {
+			v[k] = math.Round(rois.Float(5*r+1+k) * scale)
+		}
+		for p := range oh * ow {
+			top, bottom := cellSpan(v[1], v[3], p/ow, oh, h)
+			left, right := cellSpan(v[0], v[2], p%ow, ow, w)
+			for k := range ch {
+				at, most := (int(n)*ch+k)*h*w, math.Inf(-1)
+				for i := top; i < bottom; i++ {
+					for j := left; j < right; j++ {
+						most = max(most, read(at+i*w+j))
+					}
+				}
+				if top >= bottom || left >= right {
+					most = 0
+				}
+				write(((r*ch+k)*oh+p/ow)*ow+p%ow, most)
+			}
+		}
+	}
+	return nil
+}}
+
+// cellSpan is the elements of n that lie in cell i of cells between two ends, both included.
+func cellSpan(from, to float64, i, cells, n int) (begin, end int) {
+	width := max(to-from+1, 1) / float64(cells)
+	clamp := func(v float64) int { return int(max(0, min(float64(n), v))) }
+	return clamp(from + math.Floor(float64(i)*width)), clamp(from + math.Ceil(float64(i+1)*width))
+}
+
 // roi is a region being sampled.
 type roi struct {
 	scale        float64

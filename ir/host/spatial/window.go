@@ -10,7 +10,7 @@ import (
 
 // All lists the functions of this package.
 func All() []host.Fn {
-	return []host.Fn{Conv, ConvTranspose, ConvInteger, QLinearConv, MaxPool, MaxPoolIndices, AveragePool, LpPool, MaxUnpool, Resize, GridSample, RoiAlign, DeformConv, Col2Im}
+	return []host.Fn{Conv, ConvTranspose, ConvInteger, QLinearConv, MaxPool, MaxPoolIndices, AveragePool, LpPool, MaxUnpool, Resize, GridSample, RoiAlign, RoiPool, DeformConv, Col2Im}
 }
 
 // window is the geometry of a sliding window: one entry a spatial axis.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/host"
@@ -186,5 +187,96 @@ func Pattern(s string) (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + s + `)\z`)
 }
 
+// Expressions compiles what Tokenize looks for: a token, or separators. Of matches that begin together the longest counts.
+func Expressions(token string, separators []string) ([]*regexp.Regexp, error) {
+	if (token == "") == (len(separators) == 0) {
+		return nil, fmt.Errorf("want a token or separators")
+	}
+	l := separators
+	if token != "" {
+		l = []string{token}
+	}
+	var out []*regexp.Regexp
+	for _, s := range l {
+		e, err := regexp.Compile(s)
+		if err != nil {
+			return nil, fmt.Errorf("expression: %w", err)
+		}
+		e.Longest()
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// Tokenize cuts every string: into what token matches, or at separators, one after the other. Parts of fewer characters than
+// mincharnum are dropped, and empty ones.
+var Tokenize = host.Fn{Name: "tokenize", Run: func(c *host.Call) error {
+	x, err := str(c, 0)
+	if err != nil {
+		return err
+	}
+	token, separators := c.Attrs.Str("token", ""), c.Attrs.Strs("separators")
+	p, err := c.Prepared(func() (any, error) { return Expressions(token, separators) })
+	if err != nil {
+		return err
+	}
+	expressions := p.([]*regexp.Regexp)
+	least := int(c.Attrs.Int("mincharnum", 1))
+	characters := len(separators) == 1 && separators[0] == ""
+	if err := c.Temp(24 * int64(len(x.Str))); err != nil {
+		return err
+	}
+	parts, longest := make([][]string, len(x.Str)), 0
+	for i, s := range x.Str {
+		l := []string{s}
+		switch {
+		case characters:
+			l = strings.Split(s, "")
+		case token != "":
+			l = expressions[0].FindAllString(s, -1)
+		default:
+			for _, e := range expressions {
+				var next []string
+				for _, part := range l {
+					next = append(next, between(e, part)...)
+				}
+				l = next
+			}
+		}
+		for _, part := range l {
+			if part != "" && utf8.RuneCountInString(part) >= least {
+				parts[i] = append(parts[i], part)
+			}
+		}
+		if c.Attrs.Bool("mark") {
+			parts[i] = append(append([]string{"\x02"}, parts[i]...), "\x03")
+		}
+		longest = max(longest, len(parts[i]))
+	}
+	y, err := c.Out(0, append(append([]int(nil), x.Shape...), longest)...)
+	if err != nil {
+		return err
+	}
+	pad := c.Attrs.Str("pad", "")
+	for i, l := range parts {
+		for k := i*longest + copy(y.Str[i*longest:], l); k < (i+1)*longest; k++ {
+			y.Str[k] = pad
+		}
+	}
+	return nil
+}}
+
+// between is what lies between matches that are not empty.
+func between(e *regexp.Regexp, s string) []string {
+	var l []string
+	at := 0
+	for _, m := range e.FindAllStringIndex(s, -1) {
+		if m[1] > m[0] {
+			l, at = append(l, s[at:m[0]]), m[1]
+		}
+	}
+	return append(l, s[at:])
+}
+
 // All lists the functions of this package.
-func All() []host.Fn { return []host.Fn{Normalize, Concat, Split, FullMatch, TfIdf} }
+func All() []host.Fn { return []host.Fn{Normalize, Concat, Split, FullMatch, TfIdf, Tokenize} }
