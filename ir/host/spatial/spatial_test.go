@@ -58,8 +58,8 @@ func TestFunctions(t *testing.T) {
 		{"nearest that shrinks rounds up", Resize, []*tensor.Tensor{iota32(4), nil, tensor.Of(dtype.F32, []float32{0.6}, 1)}, attr.List{
 			{Name: "coordinate_transformation_mode", Value: attr.OfStr("asymmetric")}, {Name: "nearest_mode", Value: attr.OfStr("shrink_ceil")}}, []int{2}, []float64{0, 2}},
 		{"nearest in the precision of the scale", Resize, []*tensor.Tensor{iota32(20), nil, tensor.Of(dtype.F32, []float32{0.7}, 1)}, attr.List{
-			{Name: "coordinate_transformation_mode", Value: attr.OfStr("asymmetric")}, {Name: "nearest_mode", Value: attr.OfStr("ceil")}}, []int{13},
-			[]float64{0, 2, 3, 5, 6, 8, 9, 10, 12, 13, 15, 16, 18}},
+			{Name: "coordinate_transformation_mode", Value: attr.OfStr("asymmetric")}, {Name: "nearest_mode", Value: attr.OfStr("ceil")}}, []int{14},
+			[]float64{0, 2, 3, 5, 6, 8, 9, 10, 12, 13, 15, 16, 18, 19}},
 		{"norm", LpPool, []*tensor.Tensor{tensor.Of(dtype.F32, []float32{3, -4}, 1, 1, 2)}, attr.List{ints("kernel", 2)}, []int{1, 1, 1}, []float64{5}},
 	} {
 		call := host.NewCall(c.in, c.attrs, []*tensor.Tensor{nil}, []dtype.Type{dtype.F32}, nil)
