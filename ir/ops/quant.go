@@ -213,7 +213,9 @@ func formQuantize(f *op.Form) error {
 		q = b.Op2(tile.Add, q, b.Cast(tile.F32, b.Load(2, t)))
 	}
 	lo, hi := t.IntRange()
-	q = b.Op2(tile.Min, b.Op2(tile.Max, q, b.Float(tile.F32, float64(lo))), b.Float(tile.F32, float64(hi)))
+	least := b.Float(tile.F32, float64(lo))
+	q = b.Select(b.Op2(tile.Eq, q, q), q, least) // what is no number, as a mask of -3.4e38 becomes behind 8 bits, is the least
+	q = b.Op2(tile.Min, b.Op2(tile.Max, q, least), b.Float(tile.F32, float64(hi)))
 	b.Store(f.Out(0), b.Narrow(t, b.Cast(tile.I64, q)))
 	f.Prog = b.Program()
 	return b.Err()

@@ -80,13 +80,11 @@ var Dequantize = host.Fn{Name: "quant.dequantize", Run: func(c *host.Call) error
 	return nil
 }}
 
-// Saturate brings a whole number into the range of an integer type; NaN gives 0.
+// Saturate brings a whole number into the range of an integer type; NaN gives the least.
 func Saturate(t dtype.Type, v float64) int64 {
 	lo, hi := t.IntRange()
 	switch {
-	case math.IsNaN(v):
-		return 0
-	case v <= float64(lo):
+	case math.IsNaN(v), v <= float64(lo):
 		return lo
 	case t != dtype.U64 && v >= float64(hi):
 		return hi

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"math"
 	"testing"
 
 	"github.com/llmc-go/llmc/ir/attr"
@@ -32,6 +33,7 @@ func TestQuantize(t *testing.T) {
 	}{
 		{dtype.U8, f32(0, 2, 3, 1000, -254, -1000), scalar, 128, []float64{128, 129, 130, 255, 1, 0}},
 		{dtype.I8, f32(5, 7, -5, 300, -300), scalar, 0, []float64{2, 4, -2, 127, -128}},
+		{dtype.I8, f32(float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))), scalar, 5, []float64{-128, 127, -128}},
 		{dtype.I4, f32(3, 30, -30), scalar, 1, []float64{3, 7, -8}},
 		{dtype.U2, f32(1, 3, 9, -2), scalar, 1, []float64{1, 3, 3, 0}},
 		{dtype.F8E4M3FN, f32(0, 1, 2, 100000, 200), scalar, 0, []float64{0, 0.5, 1, 448, 96}},
