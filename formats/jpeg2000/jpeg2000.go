@@ -67,7 +67,7 @@ func (c *codestream) memory() int64 {
 	if pixels > 1<<56 { // the sum below would not fit
 		return math.MaxInt64
 	}
-	tile := min(int64(c.tileWidth)*int64(c.tileHeight), pixels)
+	tile := int64(min(c.tileWidth, c.x1-c.x0)) * int64(min(c.tileHeight, c.y1-c.y0))
 	n := 3 * pixels
 	for _, o := range c.components {
 		area := c.area(o)
