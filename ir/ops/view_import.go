@@ -213,19 +213,23 @@ func importSqueeze(c *op.Import) ([]*ir.Value, error) {
 	return []*ir.Value{c.Reshape(x, shape)}, c.Err()
 }
 
-// keptBySqueeze demands that an extent is not 1, as ranks are fixed: a squeeze without axes would take it away. The guard
-// says so in equalities: 1 = min(|e-1|, 1).
+// keptBySqueeze demands that an extent is not 1, as ranks are fixed: a squeeze without axes would take it away. An extent that inputs
+// decide is refused, since whoever knows the inputs can import the model for them; of one that data decide a guard says so, in
+// equalities: 1 = min(|e-1|, 1).
 func keptBySqueeze(c *op.Import, e dim.Expr) error {
-	one := dim.Const(1)
-	if _, ok := e.Int(); ok || c.Builder.M.Dims.Prove(e, dim.Ne, one) == dim.Yes {
+	one, dims := dim.Const(1), c.Builder.M.Dims
+	if _, ok := e.Int(); ok || dims.Prove(e, dim.Ne, one) == dim.Yes {
 		return nil
+	}
+	if !dims.Late(e) {
+		return fmt.Errorf("%w: squeeze without axes of extent %v, which may be 1", ir.ErrUnsupported, e)
 	}
 	apart := dim.Min(dim.Max(dim.Sub(e, one), dim.Sub(one, e)), one)
 	why := fmt.Sprintf("squeeze without axes keeps extent %v, which must not be 1", e)
 	if l := c.Builder.Locs; len(l) > 0 {
 		why = l[0].String() + ": " + why
 	}
-	if !c.Builder.M.Dims.Guard(apart, one, false, why) {
+	if !dims.Guard(apart, one, false, why) {
 		return fmt.Errorf("squeeze without axes: extent %v is 1", e)
 	}
 	return nil
