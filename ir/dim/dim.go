@@ -575,6 +575,19 @@ func (e Expr) Walk(f func(sym string)) {
 	}
 }
 
+// depth is how deep quotients, remainders, minima and the like are nested.
+func (e Expr) depth() int {
+	deepest := 0
+	for _, t := range e.terms {
+		for _, a := range t.atoms {
+			if a.op != OpSym {
+				deepest = max(deepest, 1+a.a.depth(), 1+a.b.depth())
+			}
+		}
+	}
+	return deepest
+}
+
 // Subst replaces symbols: f returns the replacement and true, or false to keep the symbol.
 func (e Expr) Subst(f func(sym string) (Expr, bool)) Expr {
 	if _, ok := e.Int(); ok {

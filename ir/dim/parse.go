@@ -26,9 +26,10 @@ type parser struct {
 }
 
 const (
-	maxDepth = 64
-	maxTerms = 256 // of a sum
-	maxAtoms = 64  // of a term
+	maxDepth = 64           // of quotients, minima and so on in each other
+	maxParen = 4 * maxDepth // how deep parentheses may stand in text; what has maxDepth prints less
+	maxTerms = 256          // of a sum
+	maxAtoms = 64           // of a term
 )
 
 func (p *parser) space() {
@@ -69,6 +70,16 @@ func (p *parser) sum(depth int) (Expr, error) {
 
 func (p *parser) large() error { return fmt.Errorf("dimension %.40q: too many terms", p.s) }
 
+func (p *parser) deep() error { return fmt.Errorf("dimension %.40q: nested too deep", p.s) }
+
+// nested refuses what would be printed with more parentheses than are read.
+func (p *parser) nested(e Expr) (Expr, error) {
+	if e.depth() > maxDepth {
+		return Expr{}, p.deep()
+	}
+	return e, nil
+}
+
 func (p *parser) product(depth int) (Expr, error) {
 	e, err := p.factor(depth)
 	for err == nil {
@@ -86,11 +97,13 @@ func (p *parser) product(depth int) (Expr, error) {
 			}
 		case p.eat('/'):
 			p.eat('/')
-			x, err = p.factor(depth)
-			e = Div(e, x)
+			if x, err = p.factor(depth); err == nil {
+				e, err = p.nested(Div(e, x))
+			}
 		case p.eat('%'):
-			x, err = p.factor(depth)
-			e = Mod(e, x)
+			if x, err = p.factor(depth); err == nil {
+				e, err = p.nested(Mod(e, x))
+			}
 		default:
 			return e, nil
 		}
@@ -99,8 +112,8 @@ func (p *parser) product(depth int) (Expr, error) {
 }
 
 func (p *parser) factor(depth int) (Expr, error) {
-	if depth > maxDepth {
-		return Expr{}, fmt.Errorf("dimension %.40q: nested too deep", p.s)
+	if depth > maxParen {
+		return Expr{}, p.deep()
 	}
 	p.space()
 	if p.eat('-') {
@@ -156,7 +169,7 @@ func (p *parser) call(name string, depth int) (Expr, error) {
 	if !p.eat(')') {
 		return Expr{}, fmt.Errorf("dimension %q: want ) at %d", p.s, p.i)
 	}
-	return f(a, b), nil
+	return p.nested(f(a, b))
 }
 
 func isWord(c byte) bool {
