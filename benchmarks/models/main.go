@@ -62,6 +62,14 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("finding the module: %w", err)
 	}
 	o.root = strings.TrimSpace(string(out))
+	for _, dir := range []*string{&o.shared, &o.work} { // the harness takes a path that begins with a dot for an extension
+		if *dir == "" {
+			continue
+		}
+		if *dir, err = filepath.Abs(*dir); err != nil {
+			return err
+		}
+	}
 	results := filepath.Join(o.root, "benchmarks", "results")
 	if !o.table {
 		if err := measureAll(ctx, o, results); errors.Is(err, errSkip) {
