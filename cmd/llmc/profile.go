@@ -249,7 +249,7 @@ func profileSteps(ctx context.Context, l *loaded, inputs llmc.Values, budget tim
 	}
 	once := repeated(s, l.model, inputs)
 	steps := l.model.Program().Entries[0].Body.Steps
-	p := &profiled{last: make([]span, len(steps))}
+	p := &profiled{steps: []stepTime{}, last: make([]span, len(steps))}
 	times := make([][]time.Duration, len(steps))
 	var totals []time.Duration
 	begin := time.Now()
