@@ -10,6 +10,7 @@ import (
 	"github.com/llmc-go/llmc/kernelsgen/gemm"
 	"github.com/llmc-go/llmc/kernelsgen/gen"
 	"github.com/llmc-go/llmc/kernelsgen/pool"
+	"github.com/llmc-go/llmc/kernelsgen/roof"
 	"github.com/llmc-go/llmc/kernelsgen/tiled"
 	"github.com/llmc-go/llmc/kernelsgen/window"
 )
@@ -21,6 +22,7 @@ var families = []struct {
 }{
 	{"runtime/kernels/attend", tiled.AttendFiles},
 	{"runtime/kernels/gemm", gemm.Files},
+	{"runtime/kernels/roof", roof.Files},
 	{"runtime/kernels/tiled", tiled.Files},
 	{"runtime/kernels/window", window.Files},
 	{"runtime/pool", pool.Files},

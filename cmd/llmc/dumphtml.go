@@ -17,6 +17,9 @@ var passesPage string
 //go:embed pages/model.html
 var modelPage string
 
+//go:embed pages/profile.html
+var profilePage string
+
 // column is the text after one pass or stage.
 type column struct {
 	Name    string

@@ -68,14 +68,14 @@ func (a *app) writeModelPage(ctx context.Context, l *loaded, path string, profil
 	pic := &modelPicture{title: filepath.Base(l.path), arena: s.Arena(), total: s.Memory().Arena, steps: len(p.Entries[0].Body.Steps), dims: l.pageDims(p)}
 	pic.graph(p, s)
 	if profile > 0 {
-		list, total, _, err := profileSteps(ctx, l, inputs, profile)
+		measured, err := profileSteps(ctx, l, inputs, profile)
 		if err != nil {
 			return err
 		}
 		for i := range pic.nodes {
 			if n := &pic.nodes[i]; n.Step >= 0 {
-				n.TimeNS = int64(list[n.Step].Time)
-				n.Share = float64(n.TimeNS) / float64(max(total, 1))
+				n.TimeNS = int64(measured.steps[n.Step].Time)
+				n.Share = float64(n.TimeNS) / float64(max(measured.total, 1))
 			}
 		}
 	}

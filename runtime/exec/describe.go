@@ -2,9 +2,11 @@ package exec
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/llmc-go/llmc/ir/anchor"
 	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/ir/tile"
 	"github.com/llmc-go/llmc/runtime/kernels/tiled"
 	"github.com/llmc-go/llmc/runtime/kernels/window"
 	"github.com/llmc-go/llmc/runtime/program"
@@ -17,6 +19,8 @@ type StepInfo struct {
 	Kernel string   // the kernel row that does its inner work
 	Space  []string // axes as name=extent, with ! where reduced
 	FLOP   int64    // twice the multiply-adds of a product, window or attention
+	Ops    int64    // float operations of a tile program that is a step of its own, one for each opcode
+	Reads  int64    // bytes of operands and weights, each element once
 	Bytes  int64    // that it writes
 }
 
@@ -42,12 +46,7 @@ func (s *Session) describe(b *program.Body, depth int, visit func(StepInfo)) {
 			}
 			in.Space = append(in.Space, t)
 		}
-		for j := range st.Out {
-			buf := &b.Bufs[st.Out[j].Buf]
-			if n := s.vals[buf.Count]; n != dim.Unset && n >= 0 && n < 1<<44 {
-				in.Bytes += int64(buf.Elem.Bytes(int(n)))
-			}
-		}
+		in.Ops, in.Reads, in.Bytes = s.ops(st), s.touched(b, st, st.In), s.touched(b, st, st.Out)
 		visit(in)
 		for j := range st.Bodies {
 			s.describe(&st.Bodies[j], depth+1, visit)
@@ -68,6 +67,124 @@ func (s *Session) kernel(st *program.Step) string {
 		return st.Host
 	}
 	return st.Anchor.String()
+}
+
+// mostCounted bounds what is added up, so that no sum overflows.
+const mostCounted = 1 << 44
+
+// touched is the number of bytes that a step sees of the buffers of uses, each element once. What is not known counts as nothing.
+func (s *Session) touched(b *program.Body, st *program.Step, uses []program.Use) int64 {
+	var total int64
+	for i := range uses {
+		buf := &b.Bufs[uses[i].Buf]
+		if buf.Boxed() || slices.ContainsFunc(uses[:i], func(u program.Use) bool { return u.Buf == uses[i].Buf }) {
+			continue
+		}
+		var n int64 // seen by all uses of the buffer: where they are the same elements, once
+		for j := i; j < len(uses); j++ {
+			if u := &uses[j]; u.Buf == uses[i].Buf && !slices.ContainsFunc(uses[i:j], func(v program.Use) bool { return s.same(u, &v) }) {
+				n = min(n+s.seen(st, u), mostCounted)
+			}
+		}
+		if all := s.vals[buf.Count]; all != dim.Unset {
+			n = min(n, all)
+		}
+		if n > 0 && total < mostCounted {
+			total += int64(buf.Elem.Bytes(int(n)))
+		}
+	}
+	return total
+}
+
+// same reports whether two uses see the same elements of one buffer.
+func (s *Session) same(u, v *program.Use) bool {
+	equal := func(x, y []dim.Ref) bool {
+		return slices.EqualFunc(x, y, func(a, b dim.Ref) bool { return s.vals[a] == s.vals[b] })
+	}
+	return u.Buf == v.Buf && s.vals[u.Off] == s.vals[v.Off] && len(u.Via) == 0 && len(v.Via) == 0 && equal(u.Stride, v.Stride) && equal(u.Shape, v.Shape)
+}
+
+// seen is the number of elements that one use sees.
+func (s *Session) seen(st *program.Step, u *program.Use) int64 {
+	n := int64(1)
+	if len(u.Shape) > 0 {
+		for _, r := range u.Shape {
+			n = s.times(n, r)
+		}
+		return n
+	}
+	for i, a := range st.Space {
+		if len(u.Via) > 0 || i < len(u.Stride) && s.vals[u.Stride[i]] != 0 {
+			n = s.times(n, a.Extent)
+		}
+	}
+	return n
+}
+
+// times is n times an extent, nothing where that is not known.
+func (s *Session) times(n int64, r dim.Ref) int64 {
+	v := s.vals[r]
+	if v == dim.Unset || v <= 0 {
+		return 0
+	}
+	if n > mostCounted/v {
+		return mostCounted
+	}
+	return n * v
+}
+
+// ops counts the float operations of a map or rows step: each opcode but conversions as often as its value differs, a reduction once
+// for each element.
+func (s *Session) ops(st *program.Step) int64 {
+	if st.Anchor != anchor.Map && st.Anchor != anchor.Rows || len(st.Space) > 64 {
+		return 0
+	}
+	code := s.m.Program.Progs[st.Prog].Code
+	along := make([]uint64, len(code)) // axes that a register differs along
+	uses := append(slices.Clone(st.In), st.Out...)
+	var red uint64
+	for i, a := range st.Space {
+		if a.Red {
+			red |= 1 << i
+		}
+	}
+	var total int64
+	for k := range code {
+		in := &code[k]
+		switch in.Op {
+		case tile.Imm, tile.Dim, tile.Store, tile.Acc:
+			continue
+		case tile.Index:
+			along[k] = 1 << in.Arg
+			continue
+		case tile.Load:
+			for i := range st.Space {
+				if u := &uses[in.Arg]; len(u.Via) > 0 || i < len(u.Stride) && s.vals[u.Stride[i]] != 0 {
+					along[k] |= 1 << i
+				}
+			}
+			continue
+		}
+		for _, r := range in.Regs() {
+			along[k] |= along[r]
+		}
+		if in.Op.IsReduce() {
+			along[k] |= red
+		}
+		if c := code[in.A].Class; (c == tile.F32 || c == tile.F64) && in.Op != tile.Cast && in.Op != tile.Round {
+			n := int64(1)
+			for i, a := range st.Space {
+				if along[k]&(1<<i) != 0 {
+					n = s.times(n, a.Extent)
+				}
+			}
+			total = min(total+n, mostCounted)
+		}
+		if in.Op.IsReduce() {
+			along[k] &^= red
+		}
+	}
+	return total
 }
 
 // flop counts what schedulers and benchmarks compare machines by: two operations per multiply-add. It is

@@ -16,6 +16,7 @@ import (
 	"github.com/llmc-go/llmc/ir/layout"
 	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/runtime/cpu"
+	"github.com/llmc-go/llmc/runtime/huge"
 	"github.com/llmc-go/llmc/runtime/kernels/gemm"
 	"github.com/llmc-go/llmc/runtime/kernels/window"
 	"github.com/llmc-go/llmc/runtime/pool"
@@ -120,9 +121,6 @@ func (m *Model) checkHost(b *program.Body) error {
 	return nil
 }
 
-// hugePage is the size that memory for packed weights is aligned to.
-const hugePage = 2 << 20
-
 // loadConsts points at the constants, and packs those that the program left to be packed, all in one piece of
 // memory.
 func (m *Model) loadConsts() error {
@@ -135,13 +133,7 @@ func (m *Model) loadConsts() error {
 			total += packedBytes(c)
 		}
 	}
-	var slab []byte
-	if total >= hugePage {
-		slab = align(tensor.Alloc(total+hugePage), hugePage)
-		hugePages(slab)
-	} else {
-		slab = align(tensor.Alloc(total+64), 64)
-	}
+	slab := huge.Alloc(total) // weights are read from end to end in every run
 	for i := range m.Program.Consts {
 		c := &m.Program.Consts[i]
 		v := constant{ptr: bytesPtr(c.Data), data: c.Data}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/llmc-go/llmc/runtime/cpu"
 	"github.com/llmc-go/llmc/runtime/kernels/gemm"
+	"github.com/llmc-go/llmc/runtime/kernels/kernelbench"
 	"github.com/llmc-go/llmc/runtime/kernels/kerneltest"
 )
 
@@ -334,23 +335,19 @@ func ExamplePackB() {
 }
 
 func BenchmarkGEMM(b *testing.B) {
-	for _, s := range [][3]int{{512, 512, 512}, {128, 768, 3072}, {128, 3072, 768}, {128, 768, 768}, {1, 768, 3072}, {4, 768, 3072}, {8, 768, 3072}, {64, 3136, 576}, {1024, 1024, 1024}} {
-		m, n, k := s[0], s[1], s[2]
-		r := rand.New(rand.NewPCG(1, 2))
-		A, B := random(r, m*k), random(r, n*k)
-		packed := make([]float32, gemm.PackedLen(k, n))
-		gemm.PackB(packed, B, k, n, n, 1)
-		C := make([]float32, m*n)
-		for _, row := range gemm.Table() {
-			if !row.Runs(cpu.Host()) {
-				continue
-			}
-			b.Run(fmt.Sprintf("f32/m=%d,n=%d,k=%d/%s", m, n, k, kerneltest.Tier(row.Name)), func(b *testing.B) {
-				args := &gemm.Args{M: m, N: n, K: k, A: &A[0], RSA: k, CSA: 1, B: &packed[0], C: &C[0], LDC: n, Scratch: make([]float32, gemm.ScratchLen(m, n, k))}
+	for _, c := range kernelbench.GEMM() {
+		ways, err := c.Ways(cpu.Host())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, w := range ways {
+			b.Run(fmt.Sprintf("f32/%s/%s", c.Size, kerneltest.Tier(w.Name)), func(b *testing.B) {
 				for b.Loop() {
-					row.Run(args)
+					if err := w.Run(); err != nil {
+						b.Fatal(err)
+					}
 				}
-				b.ReportMetric(2*float64(m)*float64(n)*float64(k)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+				b.ReportMetric(float64(c.FLOP)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
 			})
 		}
 	}

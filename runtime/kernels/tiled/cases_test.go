@@ -224,7 +224,9 @@ func TestRefusals(t *testing.T) {
 
 // Binding again and running allocate nothing once sizes were seen.
 func TestAllocations(t *testing.T) {
-	p := compile(t, layerNorm, tile.F32, []dtype.Type{dtype.F32, dtype.F32, dtype.F32, dtype.F32}, 3)
+	const norm = "x = load %0; s = rsum x; n = imm f32 0.0013020833333333333; m = mul s, n; d = sub x, m; q = mul d, d; v = rsum q; w = mul v, n; " +
+		"r = sqrt w; y = div d, r; g = load %1; b = load %2; z = mul y, g; o = add z, b; store %3, o"
+	p := compile(t, norm, tile.F32, []dtype.Type{dtype.F32, dtype.F32, dtype.F32, dtype.F32}, 3)
 	x := make([]float32, 64*768)
 	ops := []Operand{{Ptr: ptr(x), Strides: []int{768, 1}}, {Ptr: ptr(x), Strides: []int{0, 1}}, {Ptr: ptr(x), Strides: []int{0, 1}}, {Ptr: ptr(make([]float32, len(x))), Strides: []int{768, 1}}}
 	par, red := []int{64}, []int{768}
