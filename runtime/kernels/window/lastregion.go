@@ -12,7 +12,6 @@ type regionPlan struct {
 	across       int // blocks in a row; lines is 1 where there are more than one
 	width, lines int // output pixels of a block in a row, and rows
 	height, row  int // rows of the region, elements of one of them
-	pixel        int // elements from a pixel of the copy to the next
 	copied       []int
 	inPlace      []int // runs, in the copy and in the picture; none where the picture cannot be read in place
 }
@@ -26,11 +25,7 @@ func (p *regionPlan) plan(c *Last) (blocksOf, pixels int) {
 	if g.Out[2] > mostRows*3/2 {
 		p.across, p.width = blocks(g.Out[2], mostRows, 1)
 	}
-	p.pixel = g.Ci
-	if g.Stride[2]*g.Ci*4%2048 == 0 { // rows at such distances would fight for the same sets of L1
-		p.pixel += lineFloats
-	}
-	p.row = ((p.width-1)*g.Stride[2] + (g.Kernel[2]-1)*g.Dilation[2] + 1) * p.pixel
+	p.row = ((p.width-1)*g.Stride[2] + (g.Kernel[2]-1)*g.Dilation[2] + 1) * g.Ci
 	span := (g.Kernel[1]-1)*g.Dilation[1] + 1
 	p.lines = 1
 	if p.across == 1 {
@@ -40,24 +35,25 @@ func (p *regionPlan) plan(c *Last) (blocksOf, pixels int) {
 		_, p.lines = blocks(g.Out[1], max(min(want, fit), ceilDiv(2*rowTile, p.width)), 1)
 	}
 	p.height = (p.lines-1)*g.Stride[1] + span
-	p.copied = p.runs(p.copied[:0], g, p.pixel, p.row)
+	p.copied = runs(p.copied[:0], g, p.row)
 	p.inPlace = p.inPlace[:0]
-	if c.XPixel == p.pixel {
-		p.inPlace = p.runs(p.inPlace, g, p.pixel, g.In[2]*c.XPixel)
+	if c.XPixel == g.Ci {
+		p.inPlace = runs(p.inPlace, g, g.In[2]*g.Ci)
 	}
 	return p.across * ceilDiv(g.Out[1], p.lines), p.width * p.lines
 }
 
-// runs lists where the contiguous parts of a patch begin: rows of taps, or taps where pixels have gaps between them.
-func (p *regionPlan) runs(l []int, g *Geometry, pixel, row int) []int {
+// runs lists where the contiguous parts of a patch begin: its rows of taps, or its taps where dilation parts them. Rows of pixels
+// are row elements apart.
+func runs(l []int, g *Geometry, row int) []int {
 	for ky := range g.Kernel[1] {
 		at := ky * g.Dilation[1] * row
-		if g.Dilation[2] == 1 && pixel == g.Ci {
+		if g.Dilation[2] == 1 {
 			l = append(l, at)
 			continue
 		}
 		for kx := range g.Kernel[2] {
-			l = append(l, at+kx*g.Dilation[2]*pixel)
+			l = append(l, at+kx*g.Dilation[2]*g.Ci)
 		}
 	}
 	return l
@@ -84,14 +80,14 @@ func (p *regionPlan) rows(c *Last, w *Worker, a *gemm.Args, block, from int) {
 	}
 	height := (lines-1)*g.Stride[1] + (g.Kernel[1]-1)*g.Dilation[1] + 1
 	columns := (width-1)*g.Stride[2] + (g.Kernel[2]-1)*g.Dilation[2] + 1
-	a.Per, a.RSA = width, g.Stride[2]*p.pixel
+	a.Per, a.RSA = width, g.Stride[2]*g.Ci
 	if len(p.inPlace) > 0 && y >= 0 && x >= 0 && y+height <= g.In[1] && x+columns <= g.In[2] {
 		a.A, a.Runs, a.GSA = at(c.X, from+(y*g.In[2]+x)*c.XPixel), p.inPlace, g.Stride[1]*g.In[2]*c.XPixel
 		return
 	}
 	buf, _ := w.aligned(height * p.row)
 	for r := range height {
-		p.copyRow(c, w, buf[r*p.row:][:columns*p.pixel], from, y+r, x)
+		p.copyRow(c, w, buf[r*p.row:][:columns*g.Ci], from, y+r, x)
 	}
 	a.A, a.Runs, a.GSA = &buf[0], p.copied, g.Stride[1]*p.row
 }
@@ -99,25 +95,25 @@ func (p *regionPlan) rows(c *Last, w *Worker, a *gemm.Args, block, from int) {
 // copyRow copies pixels of row y from column x on, with zeros for what is outside.
 func (p *regionPlan) copyRow(c *Last, w *Worker, out []float32, from, y, x int) {
 	g := &c.Geometry
-	n := len(out) / p.pixel
+	n := len(out) / g.Ci
 	if uint(y) >= uint(g.In[1]) {
 		clear(out)
 		return
 	}
 	lo := min(max(-x, 0), n)
 	hi := max(min(g.In[2]-x, n), lo)
-	clear(out[:lo*p.pixel])
-	clear(out[hi*p.pixel:])
+	clear(out[:lo*g.Ci])
+	clear(out[hi*g.Ci:])
 	if lo == hi {
 		return
 	}
 	src := from + (y*g.In[2]+x+lo)*c.XPixel
-	out = out[lo*p.pixel:]
-	if c.XPixel == p.pixel && g.Groups == 1 {
-		copy(out, slice(c.X, src, (hi-lo)*p.pixel))
+	out = out[lo*g.Ci:]
+	if c.XPixel == g.Ci && g.Groups == 1 {
+		copy(out, slice(c.X, src, (hi-lo)*g.Ci))
 		return
 	}
-	w.move = move{src: at(c.X, src), sstep: uintptr(c.XPixel) * 4, dst: &out[0], dstep: uintptr(p.pixel) * 4, n: hi - lo, runs: 1, size: g.Ci}
+	w.move = move{src: at(c.X, src), sstep: uintptr(c.XPixel) * 4, dst: &out[0], dstep: uintptr(g.Ci) * 4, n: hi - lo, runs: 1, size: g.Ci}
 	c.row.code().move(&w.move)
 	w.move = move{}
 }

@@ -38,7 +38,7 @@ func (g *Geometry) source() source {
 	switch {
 	case g.pointwise():
 		return plainRows
-	case g.Kernel[0]*g.In[0]*g.Out[0] != 1, g.Stride[1] > g.Kernel[1], g.Stride[2] > g.Kernel[2]:
+	case g.Ci == 0, g.Kernel[0]*g.In[0]*g.Out[0] != 1, g.Stride[1] > g.Kernel[1], g.Stride[2] > g.Kernel[2]:
 		return patchRows
 	}
 	return regionRows
@@ -66,7 +66,7 @@ func (c *Last) planRows() {
 		// Columns are cut too, as far as chunks stay large.
 		work := min(p.rows, p.pixels) * max(terms, 1)
 		cols := leastCols
-		if p.source == plainRows && c.XPixel*4%2048 != 0 {
+		if p.source == plainRows {
 			cols = gemm.Panel // nothing is copied
 		}
 		least := max(cols, ceilDiv(ceilDiv(leastWork, work), gemm.Panel)*gemm.Panel)
