@@ -194,6 +194,9 @@ func (g *Group) Exprs(f func(dim.Expr)) {
 			for _, s := range u.Stride {
 				f(s)
 			}
+			for _, e := range u.Shape {
+				f(e)
+			}
 			for _, v := range u.Via {
 				f(v.Extent)
 				f(v.Stride)

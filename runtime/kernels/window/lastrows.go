@@ -38,7 +38,7 @@ func (g *Geometry) source() source {
 	switch {
 	case g.pointwise():
 		return plainRows
-	case g.Ci == 0, g.Kernel[0]*g.In[0]*g.Out[0] != 1, g.Stride[1] > g.Kernel[1], g.Stride[2] > g.Kernel[2]:
+	case g.Ci == 0, g.Kernel[0]*g.In[0]*g.Out[0] != 1, g.PadBegin[0] != 0, g.Stride[1] > g.Kernel[1], g.Stride[2] > g.Kernel[2]:
 		return patchRows
 	}
 	return regionRows
