@@ -122,6 +122,38 @@ func (s *Session) ResetStates() { s.exec.ResetStates() }
 // StateLength is how many positions the growing states, such as a cache of keys and values, hold.
 func (s *Session) StateLength() int { return s.exec.StateLength() }
 
+// SetState makes t what the state behind an input holds: a cache that another session, or an earlier process, filled. The next run
+// copies it; t must not change until then.
+func (s *Session) SetState(input string, t *Tensor) error {
+	i, err := s.m.stateInput(input)
+	if err != nil {
+		return err
+	}
+	return s.exec.SetState(i, t)
+}
+
+// State is a copy of what the state behind an input holds; nil before it holds anything.
+func (s *Session) State(input string) (*Tensor, error) {
+	i, err := s.m.stateInput(input)
+	if err != nil {
+		return nil, err
+	}
+	return s.exec.State(i)
+}
+
+// TruncateStates shortens the growing states to their first n positions, so that what follows a common beginning can be computed
+// again without computing that.
+func (s *Session) TruncateStates(n int) error { return s.exec.TruncateStates(n) }
+
+func (m *Model) stateInput(name string) (int, error) {
+	for i := range m.entry.Inputs {
+		if m.entry.Inputs[i].Name == name && m.state(i) {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: the model has no state %q", ErrInput, name)
+}
+
 // state reports whether input i is filled by the session.
 func (m *Model) state(i int) bool {
 	for _, st := range m.entry.States {

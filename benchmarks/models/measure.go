@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -112,6 +113,9 @@ func (s *setup) measure(ctx context.Context, name string) *result {
 	args := []string{filepath.Join(s.shared, "bench", "peers.py"), filepath.Join(dir, "model.onnx"), "--data", filepath.Join(dir, "test_data_set_"+c),
 		"--peers", peers, "--ours", s.llmc + " bench --worker", "--threads", s.threads, "--rounds", strconv.Itoa(s.rounds),
 		"--budget-s", strconv.FormatFloat(s.budget, 'g', -1, 64), "--label", name, "--json", file}
+	if decodes(filepath.Join(s.shared, "models", "bench", base+".json"), c) { // as exported, and with the caches kept by the session
+		args = append(args, "--cmd", statesEngine+"="+s.llmc+" bench --worker --state auto")
+	}
 	r.Command = s.command(args)
 	cmd := exec.CommandContext(ctx, s.python.path, args...)
 	var log bytes.Buffer
@@ -134,6 +138,32 @@ func (s *setup) measure(ctx context.Context, name string) *result {
 		r.Rows = append(r.Rows, row)
 	}
 	return r
+}
+
+// statesEngine is this engine with caches as states.
+const statesEngine = "ours-states"
+
+// decodes reports whether a case of a benchmark model has caches that hold something.
+func decodes(description, c string) bool {
+	var d struct {
+		Cases []struct {
+			Inputs []struct {
+				Name  string `json:"name"`
+				Shape []int  `json:"shape"`
+			} `json:"inputs"`
+		} `json:"cases"`
+	}
+	b, err := os.ReadFile(description)
+	k, err2 := strconv.Atoi(c)
+	if err != nil || err2 != nil || json.Unmarshal(b, &d) != nil || k >= len(d.Cases) {
+		return false
+	}
+	for _, in := range d.Cases[k].Inputs {
+		if strings.HasPrefix(in.Name, "past") && !slices.Contains(in.Shape, 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // command is what was run, without the folders of this machine.

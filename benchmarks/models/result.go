@@ -121,8 +121,11 @@ func table(list []*result) string {
 			continue
 		}
 		for _, ours := range r.Rows {
-			if ours.Engine == "ours" {
-				b.WriteString(line(r, ours))
+			switch ours.Engine {
+			case "ours":
+				b.WriteString(line(r.Model, r, ours))
+			case statesEngine:
+				b.WriteString(line(r.Model+", caches as states", r, ours))
 			}
 		}
 		note := fmt.Sprintf("%s, %d processors, %s, commit %s, %s, %s", r.CPU, r.Cores, r.Date, r.Commit, r.Go, cmp.Or(versionOf(r.Rows), "no other engine"))
@@ -144,7 +147,7 @@ func versionOf(rows []row) string {
 	return ""
 }
 
-func line(r *result, ours row) string {
+func line(model string, r *result, ours row) string {
 	ort := "-"
 	for _, x := range r.Rows {
 		if x.Engine != "ort" || x.Threads != ours.Threads {
@@ -155,7 +158,7 @@ func line(r *result, ours row) string {
 		}
 	}
 	if ours.Error != "" {
-		return fmt.Sprintf("| %s | %d | %s | %s | | |\n", r.Model, ours.Threads, cell("failed: "+ours.Error), ort)
+		return fmt.Sprintf("| %s | %d | %s | %s | | |\n", model, ours.Threads, cell("failed: "+ours.Error), ort)
 	}
 	ratio, rel := "-", cell(cmp.Or(ours.Check, "-"))
 	if ours.Speedup > 0 {
@@ -164,7 +167,7 @@ func line(r *result, ours row) string {
 	if ours.MaxRel != nil {
 		rel = fmt.Sprintf("%.1e", *ours.MaxRel)
 	}
-	return fmt.Sprintf("| %s | %d | %s | %s | %s | %s |\n", r.Model, ours.Threads, ms(ours), ort, ratio, rel)
+	return fmt.Sprintf("| %s | %d | %s | %s | %s | %s |\n", model, ours.Threads, ms(ours), ort, ratio, rel)
 }
 
 // ms is the median; with ! where the machine was not quiet.

@@ -18,6 +18,7 @@ func TestTable(t *testing.T) {
 	for _, r := range []*result{
 		{Model: "b", Date: "2026-01-02", machine: m, Rows: []row{
 			{Engine: "ort", Version: "onnxruntime 1.2.3", Threads: 1, MedianNs: 2e6}, {Engine: "ours", Threads: 1, MedianNs: 4e6, Speedup: 0.5, SpeedupMin: 0.55, SpeedupPaired: 0.52, MaxRel: rel(1.5e-6)},
+			{Engine: "ours-states", Threads: 1, MedianNs: 1e6, Speedup: 2, SpeedupMin: 2, SpeedupPaired: 2, MaxRel: rel(2e-6)},
 			{Engine: "ort", Threads: 2, MedianNs: 2e6, Loud: true}, {Engine: "ours", Threads: 2, Error: "no | memory"},
 		}},
 		{Model: "a/1", Date: "2026-01-02", machine: m, Error: "fill.py: exit status 1\nx"},
@@ -34,7 +35,7 @@ func TestTable(t *testing.T) {
 	got := table(list)
 	for _, want := range []string{
 		"| a/1 | | not measured: fill.py: exit status 1 x | | | |\n",
-		"| b | 1 | 4 | 2 | 0.50, 0.55, 0.52 | 1.5e-06 |\n| b | 2 | failed: no / memory | 2! | | |\n",
+		"| b | 1 | 4 | 2 | 0.50, 0.55, 0.52 | 1.5e-06 |\n| b, caches as states | 1 | 1 | 2 | 2.00, 2.00, 2.00 | 2.0e-06 |\n| b | 2 | failed: no / memory | 2! | | |\n",
 		"| c | 1 | 1.23 | - | - | reference |\n",
 		"Measured on Some CPU, 2 processors, 2026-01-02, commit abc, go1.26, onnxruntime 1.2.3.",
 	} {

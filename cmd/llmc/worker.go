@@ -31,6 +31,8 @@ type worker struct {
 	l       *loaded
 	s       *llmc.Session
 	in, out []*llmc.Tensor
+	states  []held
+	ran     bool
 }
 
 func (a *app) worker(ctx context.Context, f *benchFlags) error {
@@ -137,7 +139,7 @@ func (w *worker) unload() {
 	if w.l != nil {
 		w.l.close()
 	}
-	w.l, w.s, w.in, w.out = nil, nil, nil, nil
+	w.l, w.s, w.in, w.out, w.states, w.ran = nil, nil, nil, nil, nil, false
 }
 
 func (w *worker) input(arg string) error {
@@ -161,6 +163,11 @@ func (w *worker) input(arg string) error {
 		if in.Name != name {
 			continue
 		}
+		for k := range w.states {
+			if h := &w.states[k]; h.input == name {
+				return w.replace(h, t)
+			}
+		}
 		if old := w.in[i]; old.Elem != t.Elem || !slices.Equal(old.Shape, t.Shape) {
 			return fmt.Errorf("input %q: want %v%v, got %v%v", name, old.Elem, old.Shape, t.Elem, t.Shape)
 		}
@@ -168,6 +175,15 @@ func (w *worker) input(arg string) error {
 		return nil
 	}
 	return fmt.Errorf("the model has no input %q", name)
+}
+
+// replace gives a state another value, of the same shape.
+func (w *worker) replace(h *held, t *llmc.Tensor) error {
+	if !slices.Equal(h.value.Shape, t.Shape) {
+		return fmt.Errorf("input %q: want shape %v, got %v", h.input, h.value.Shape, t.Shape)
+	}
+	h.value = t
+	return w.s.SetState(h.input, t)
 }
 
 func (w *worker) load(ctx context.Context, path string) error {
@@ -189,8 +205,49 @@ func (w *worker) load(ctx context.Context, path string) error {
 		w.in = append(w.in, v.Tensor)
 	}
 	w.out = make([]*llmc.Tensor, len(w.l.model.Outputs()))
-	w.s, err = w.l.model.NewSession()
-	return err
+	if w.s, err = w.l.model.NewSession(); err != nil {
+		return err
+	}
+	for _, st := range w.l.model.Program().Entries[0].States {
+		i := int(st.Input)
+		w.states = append(w.states, held{input: w.l.model.Inputs()[i].Name, output: int(st.Output), value: w.in[i], axis: int(st.Axis)})
+		w.in[i] = nil // the session has it
+	}
+	return w.fill()
+}
+
+// held is a state: the value of its input, which the session holds when a run begins.
+type held struct {
+	input  string
+	output int
+	value  *llmc.Tensor
+	axis   int
+}
+
+// fill gives the session all states.
+func (w *worker) fill() error {
+	for _, h := range w.states {
+		if err := w.s.SetState(h.input, h.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rewind makes the states what they were when the run before began. What grows is cut; only other states are copied.
+func (w *worker) rewind() error {
+	for _, h := range w.states {
+		if h.axis < 0 {
+			if err := w.s.SetState(h.input, h.value); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := w.s.TruncateStates(h.value.Shape[h.axis]); err != nil { // all that grow: they hold one number of positions
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *worker) run(ctx context.Context, arg string) (string, error) {
@@ -204,12 +261,18 @@ func (w *worker) run(ctx context.Context, arg string) (string, error) {
 	times := make([]byte, 0, 12*n)
 	for i := range n {
 		clear(w.out) // the session's own memory, whatever size the results have
+		if w.ran {
+			if err := w.rewind(); err != nil {
+				return "", err
+			}
+		}
 		start := time.Now()
 		err := w.s.RunInto(ctx, w.in, w.out)
 		took := time.Since(start).Nanoseconds()
 		if err != nil {
 			return "", err
 		}
+		w.ran = true
 		if i > 0 {
 			times = append(times, ' ')
 		}
@@ -224,7 +287,17 @@ func (w *worker) outputs(dir string) (string, error) {
 	}
 	var names []string
 	for k, info := range w.l.model.Outputs() {
-		if err := writeTensor(filepath.Join(dir, fmt.Sprintf("%d.npy", k)), info.Name, w.out[k]); err != nil {
+		t := w.out[k]
+		for _, h := range w.states {
+			if h.output != k || h.axis < 0 {
+				continue
+			}
+			var err error
+			if t, err = w.s.State(h.input); err != nil {
+				return "", err
+			}
+		}
+		if err := writeTensor(filepath.Join(dir, fmt.Sprintf("%d.npy", k)), info.Name, t); err != nil {
 			return "", err
 		}
 		names = append(names, url.PathEscape(info.Name))

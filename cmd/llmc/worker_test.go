@@ -20,7 +20,12 @@ import (
 // tensorFile reads a value of the mnist model's data sets.
 func tensorFile(t *testing.T, set int, name string) *tensor.Tensor {
 	t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("%smnist-cnn/test_data_set_%d/%s.pb", models, set, name))
+	return valueFile(t, fmt.Sprintf("mnist-cnn/test_data_set_%d/%s.pb", set, name))
+}
+
+func valueFile(t *testing.T, name string) *tensor.Tensor {
+	t.Helper()
+	data, err := os.ReadFile(models + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +104,39 @@ func TestWorkerSession(t *testing.T) {
 	ask("quit", "ok")
 	if code := <-done; code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// With states, the caches that are given are there when each run begins, and come out as if they were outputs.
+func TestWorkerStates(t *testing.T) {
+	const set = "tiny-gpt2-kv/test_data_set_0/"
+	dir := t.TempDir()
+	var requests strings.Builder
+	for k, name := range []string{"input_ids", "attention_mask", "position_ids", "past_key_values.0.key", "past_key_values.0.value", "past_key_values.1.key", "past_key_values.1.value"} {
+		file := filepath.Join(dir, fmt.Sprintf("in%d.npy", k))
+		if err := writeTensor(file, name, valueFile(t, fmt.Sprintf("%sinput_%d.pb", set, k))); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&requests, "input %s %s\n", name, file)
+	}
+	fmt.Fprintf(&requests, "load %stiny-gpt2-kv/model.onnx\nrun 3\noutputs %s\nquit\n", models, dir)
+	r := llmcIn(requests.String(), "bench", "--worker", "--state", "auto")
+	if r.code != 0 || strings.Contains(r.out, "err ") {
+		t.Fatalf("exit code %d, got %q", r.code, r.out)
+	}
+	for k := range 5 {
+		data, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%d.npy", k)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := npy.Decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := valueFile(t, fmt.Sprintf("%soutput_%d.pb", set, k))
+		if same, why := testcase.Compare(tensor.ValueOf(got), tensor.ValueOf(want), testcase.Tolerance{RTol: 1e-3, ATol: 2e-4, Compare: "close"}); !same {
+			t.Errorf("output %d: %s", k, why)
+		}
 	}
 }
 

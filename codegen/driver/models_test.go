@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -488,6 +489,26 @@ func TestStates(t *testing.T) {
 		if !bytes.Equal(x[0].Data, y[0].Data) {
 			t.Fatalf("step %d: logits differ", step)
 		}
+		if step == 8 {
+			// the last step again: in a session that gets the cache, and after the cache was shortened
+			c := session(t, src, stateful, "", 1)
+			for i := range c.Entry().Inputs {
+				if held := past[c.Entry().Inputs[i].Name]; held != nil {
+					if err := c.SetState(i, held); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if err := b.TruncateStates(4 + step); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range []*exec.Session{b, c} {
+				z, err := s.Run(context.Background(), feed(s, false), nil)
+				if err != nil || !bytes.Equal(x[0].Data, z[0].Data) {
+					t.Fatalf("again: %v, or logits differ", err)
+				}
+			}
+		}
 		for i := range a.Entry().Outputs {
 			if n := a.Entry().Outputs[i].Name; n != "logits" {
 				past[strings.Replace(n, "present", "past_key_values", 1)] = x[i].Clone()
@@ -496,6 +517,24 @@ func TestStates(t *testing.T) {
 		if b.StateLength() != 5+step {
 			t.Fatalf("step %d: the cache holds %d positions", step, b.StateLength())
 		}
+	}
+	for i := range b.Entry().Inputs {
+		want := past[b.Entry().Inputs[i].Name]
+		if want == nil {
+			if _, err := b.State(i); err == nil {
+				t.Errorf("input %d is read as a state", i)
+			}
+			continue
+		}
+		if got, err := b.State(i); err != nil || !slices.Equal(got.Shape, want.Shape) || !bytes.Equal(got.Data, want.Data) {
+			t.Errorf("state %d is not what was made: %v", i, err)
+		}
+		if err := b.SetState(i, tensor.New(dtype.F64, want.Shape...)); !errors.Is(err, exec.ErrBinding) {
+			t.Errorf("a state of another type: %v", err)
+		}
+	}
+	if err := b.TruncateStates(14); !errors.Is(err, exec.ErrBinding) {
+		t.Errorf("14 positions of 13: %v", err)
 	}
 	b.ResetStates()
 	if b.StateLength() != 0 {

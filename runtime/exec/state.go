@@ -14,8 +14,9 @@ import (
 type state struct {
 	decl   *program.State
 	mem    []byte
-	shape  []int // of the storage, at which the contents are valid
-	length int   // extent along the axis
+	shape  []int          // of the storage, at which the contents are valid
+	length int            // extent along the axis
+	given  *tensor.Tensor // what SetState left for the next run to take in
 }
 
 // newStates prepares the states of an entry.
@@ -40,8 +41,70 @@ func (s *Session) stateOf(input int) *state {
 // state keeps its shape.
 func (s *Session) ResetStates() {
 	for i := range s.states {
-		s.states[i].length, s.states[i].shape = 0, nil
+		s.states[i].length, s.states[i].shape, s.states[i].given = 0, nil, nil
 	}
+}
+
+// SetState makes t what the state of an input holds; the next run copies it. t must not change until then.
+func (s *Session) SetState(input int, t *tensor.Tensor) error {
+	st := s.stateOf(input)
+	if st == nil {
+		return fmt.Errorf("%w: input %d is no state", ErrBinding, input)
+	}
+	io := &s.entry.Inputs[input]
+	if t == nil || t.Elem != io.Elem || len(t.Shape) != len(io.Shape) || t.Check() != nil {
+		return fmt.Errorf("%w: state %q: want %v of rank %d", ErrBinding, io.Name, io.Elem, len(io.Shape))
+	}
+	st.given, st.length = t, 1
+	if axis := st.decl.Axis; axis >= 0 {
+		st.length = t.Shape[axis]
+	}
+	return nil
+}
+
+// State is a copy of what the state of an input holds; nil before it holds anything.
+func (s *Session) State(input int) (*tensor.Tensor, error) {
+	st := s.stateOf(input)
+	switch {
+	case st == nil:
+		return nil, fmt.Errorf("%w: input %d is no state", ErrBinding, input)
+	case st.given != nil:
+		return st.given.Clone(), nil
+	case st.shape == nil:
+		return nil, nil
+	}
+	shape := append([]int(nil), st.shape...)
+	if axis := st.decl.Axis; axis >= 0 {
+		shape[axis] = st.length
+	}
+	t := tensor.New(s.entry.Inputs[input].Elem, shape...)
+	st.rows(t, func(held, outside []byte) { copy(outside, held) })
+	return t, nil
+}
+
+// rows calls move for each contiguous part of the storage that holds elements of t, and that part of t.
+func (st *state) rows(t *tensor.Tensor, move func(held, outside []byte)) {
+	axis := max(int(st.decl.Axis), 0)
+	inner := t.Elem.Bytes(product(t.Shape[axis:]))
+	stride := t.Elem.Bytes(product(st.shape[axis:]))
+	for i := range product(t.Shape[:axis]) {
+		move(st.mem[i*stride:i*stride+inner], t.Data[i*inner:(i+1)*inner])
+	}
+}
+
+// TruncateStates shortens the growing states to n positions: the first ones stay as they are.
+func (s *Session) TruncateStates(n int) error {
+	for i := range s.states {
+		if st := &s.states[i]; st.decl.Axis >= 0 && (n < 0 || n > st.length || st.given != nil && n < st.length) {
+			return fmt.Errorf("%w: state %q holds %d positions, want %d", ErrBinding, s.entry.Inputs[st.decl.Input].Name, st.length, n)
+		}
+	}
+	for i := range s.states {
+		if st := &s.states[i]; st.decl.Axis >= 0 {
+			st.length = n
+		}
+	}
+	return nil
 }
 
 // StateLength is the extent of the first growing state along its axis: how many positions a cache holds.
@@ -85,7 +148,7 @@ func (s *Session) prepareStates() error {
 		}
 		axis := int(st.decl.Axis)
 		if !same {
-			if st.length > 0 {
+			if st.length > 0 && st.given == nil {
 				return fmt.Errorf("%w: state %q holds values of shape %v, and this run needs %v; reset the states first", ErrBinding, io.Name, st.shape, shape)
 			}
 			n, err := s.top.size(b)
@@ -103,12 +166,31 @@ func (s *Session) prepareStates() error {
 			clear(st.mem[:n])
 			st.shape = shape
 		}
+		if err := st.take(io.Name); err != nil {
+			return err
+		}
 		n := b.Elem.Bytes(product(shape))
 		s.top.bufs[in] = storage{ptr: bytesPtr(st.mem), bytes: n, fixed: true}
 		if axis >= 0 {
 			s.top.bufs[out] = storage{ptr: bytesPtr(st.mem), bytes: n, fixed: true}
 		}
 	}
+	return nil
+}
+
+// take copies what SetState left into the storage.
+func (st *state) take(name string) error {
+	t := st.given
+	if t == nil {
+		return nil
+	}
+	for a, n := range t.Shape {
+		if a == int(st.decl.Axis) && n > st.shape[a] || a != int(st.decl.Axis) && n != st.shape[a] {
+			return fmt.Errorf("%w: state %q was set to shape %v, and this run needs %v", ErrBinding, name, t.Shape, st.shape)
+		}
+	}
+	st.rows(t, func(held, outside []byte) { copy(held, outside) })
+	st.given = nil
 	return nil
 }
 
