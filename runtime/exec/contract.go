@@ -97,15 +97,14 @@ func (c *contractStep) bind(f *frame) error {
 		if ext == 1 {
 			continue
 		}
-		co := c.outStride(f, i)
 		switch {
 		case sb != 0 && sa == 0 && haveN < 0:
 			haveN, c.n, c.csB = i, ext, sb
-		case sb != 0 && sa == 0 && !c.packed && sb == c.csB*c.n && co == c.outStride(f, haveN)*c.n:
+		case sb != 0 && sa == 0 && !c.packed && sb == c.csB*c.n && c.merges(f, i, haveN, c.n):
 			c.n *= ext
 		case sb == 0 && haveM < 0:
 			haveM, c.m, c.rsA = i, ext, sa
-		case sb == 0 && sa == c.rsA*c.m && c.merges(f, i, haveM):
+		case sb == 0 && sa == c.rsA*c.m && c.merges(f, i, haveM, c.m):
 			c.m *= ext
 		default:
 			c.batch = append(c.batch, batchAxis{n: ext, a: sa, b: sb, axis: i})
@@ -132,13 +131,13 @@ func (c *contractStep) outStride(f *frame, axis int) int {
 	return int(f.s.vals[c.st.Out[0].Stride[axis]])
 }
 
-// merges reports whether axis i continues the rows of axis m in the result and in all that post reads.
-func (c *contractStep) merges(f *frame, i, m int) bool {
-	if c.outStride(f, i) != c.outStride(f, m)*c.m {
+// merges reports whether axis i continues axis k, which has n positions, in the result and in all that post reads.
+func (c *contractStep) merges(f *frame, i, k, n int) bool {
+	if c.outStride(f, i) != c.outStride(f, k)*n {
 		return false
 	}
 	for _, u := range c.st.In[2:] {
-		if int(f.s.vals[u.Stride[i]]) != int(f.s.vals[u.Stride[m]])*c.m {
+		if int(f.s.vals[u.Stride[i]]) != int(f.s.vals[u.Stride[k]])*n {
 			return false
 		}
 	}
