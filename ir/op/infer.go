@@ -87,9 +87,12 @@ func (c *Infer) Set(i int, elem dtype.Type, shape []dim.Expr) {
 func (c *Infer) SetType(i int, t ir.Type) { c.N.Out[i].Type = t }
 
 // SetElems records the contents of result i, which must be an integer or bool tensor of at most
-// ir.FoldLimit elements; longer lists are ignored.
+// ir.FoldLimit elements; longer lists are ignored, and those that are not of the type's size.
 func (c *Infer) SetElems(i int, elems []dim.Expr) {
 	t := c.N.Out[i].Type
+	if n, ok := dim.Product(t.Shape).Int(); !ok || n != int64(len(elems)) {
+		return
+	}
 	if len(elems) <= ir.FoldLimit && (t.Elem.IsInt() || t.Elem == dtype.Bool) {
 		if elems == nil {
 			elems = []dim.Expr{}

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/anchor"
@@ -63,6 +64,7 @@ var Conv = op.Def{
 		c.With(convCase([]int64{3, 3}, []int64{1, 1}, []int64{1, 1}, []int64{1, 1, 1, 1}, 1)).Shapes("[B, 3, H + 3, W + 3]", "[5, 3, 3, 3]")
 		c.With(convCase([]int64{3, 3}, []int64{2, 2}, []int64{1, 1}, []int64{1, 1, 1, 1}, 4)).Shapes("[1, 4, 9, 9]", "[8, 1, 3, 3]", "[8]")
 		c.With(convCase([]int64{3}, []int64{1}, []int64{2}, []int64{2, 2}, 2)).Shapes("[2, 4, 10]", "[6, 2, 3]", "[6]")
+		c.With(convCase([]int64{3}, []int64{1}, []int64{1}, []int64{-1, -2}, 1)).Shapes("[1, 4, 10]", "[6, 4, 3]")
 		c.With(convCase([]int64{2, 2, 2}, []int64{1, 2, 1}, []int64{1, 1, 1}, []int64{0, 1, 0, 0, 0, 1}, 1)).Shapes("[1, 2, 4, 5, 4]", "[3, 2, 2, 2, 2]")
 		c.With(convCase([]int64{1, 1}, []int64{1, 1}, []int64{1, 1}, []int64{0, 0, 0, 0}, 1)).Shapes("[2, 5, 4, 4]", "[7, 5, 1, 1]", "[7]").Shapes("[0, 5, 4, 4]", "[7, 5, 1, 1]")
 	},
@@ -126,6 +128,12 @@ func (g *geometry) outs(in []dim.Expr) ([]dim.Expr, error) {
 	return out, nil
 }
 
+// crops reports whether a pad is less than 0: windows begin inside. Kernels know no such thing.
+func (g *geometry) crops() bool {
+	less := func(v int64) bool { return v < 0 }
+	return slices.ContainsFunc(g.begin, less) || slices.ContainsFunc(g.end, less)
+}
+
 // window is the geometry as a form has it.
 func (g *geometry) window(combine anchor.Combine, groups int) *anchor.WindowAttr {
 	ints := func(l []int64) []int {
@@ -186,6 +194,9 @@ func formConv(f *op.Form) error {
 		return f.No("no spatial axis")
 	}
 	y, w := f.OutShape(0), f.Shape(1)
+	if g.crops() {
+		return f.No("pads of less than 0")
+	}
 	f.Anchor, f.Window = anchor.Window, g.window(anchor.Dot, int(f.Int("group")))
 	f.Space = []op.Axis{{Name: "n", Extent: y[0]}, {Name: "co", Extent: y[1]}}
 	mx, mw, my := op.Map{{Axis: 0}, {Axis: -1}}, op.Map{{Axis: 1}, {Axis: 2 + sp}}, op.Map{{Axis: 0}, {Axis: 1}}

@@ -156,6 +156,7 @@ func poolCases(c *op.Cases, more ...attr.List) {
 	}
 	c.With(geo([]int64{3, 2}, []int64{2, 2}, []int64{1, 1}, []int64{1, 0, 1, 1})...).Shapes("[2, 3, 7, 6]").Shapes("[B, 3, H + 4, W + 4]")
 	c.With(geo([]int64{3}, []int64{1}, []int64{2}, []int64{0, 0})...).Shapes("[1, 2, 9]")
+	c.With(geo([]int64{2}, []int64{1}, []int64{1}, []int64{-1, 1})...).Shapes("[1, 2, 9]")
 	c.With(geo([]int64{2, 2, 2}, []int64{2, 1, 2}, []int64{1, 1, 1}, []int64{0, 0, 0, 0, 1, 0})...).Shapes("[1, 2, 4, 3, 4]")
 }
 
@@ -191,6 +192,9 @@ func formPool(f *op.Form, combine anchor.Combine) error {
 	channels, ok := y[1].Int()
 	if !ok {
 		return f.No("unknown number of channels")
+	}
+	if g.crops() {
+		return f.No("pads of less than 0")
 	}
 	f.Anchor, f.Window = anchor.Window, g.window(combine, int(channels))
 	f.Space = []op.Axis{{Name: "n", Extent: y[0]}, {Name: "c", Extent: y[1]}}
