@@ -99,6 +99,7 @@ func (l *lastStep) prepare(f *frame, g window.Geometry, yPixel, yImage int, par 
 			return fmt.Errorf("packed weights do not fit the convolution")
 		}
 		c.Post, c.Lo, c.Hi, c.AddPixel, c.AddImage = 0, 0, 0, 0, 0
+		c.Add = nil // what a run for other extents added
 		if w.fused {
 			c.Post, c.Lo, c.Hi = w.post.kind, w.post.lo, w.post.hi
 		}
