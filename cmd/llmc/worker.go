@@ -32,7 +32,6 @@ type worker struct {
 	s       *llmc.Session
 	in, out []*llmc.Tensor
 	states  []held
-	ran     bool
 }
 
 func (a *app) worker(ctx context.Context, f *benchFlags) error {
@@ -139,7 +138,7 @@ func (w *worker) unload() {
 	if w.l != nil {
 		w.l.close()
 	}
-	w.l, w.s, w.in, w.out, w.states, w.ran = nil, nil, nil, nil, nil, false
+	w.l, w.s, w.in, w.out, w.states = nil, nil, nil, nil, nil
 }
 
 func (w *worker) input(arg string) error {
@@ -210,10 +209,14 @@ func (w *worker) load(ctx context.Context, path string) error {
 	}
 	for _, st := range w.l.model.Program().Entries[0].States {
 		i := int(st.Input)
-		w.states = append(w.states, held{input: w.l.model.Inputs()[i].Name, output: int(st.Output), value: w.in[i], axis: int(st.Axis)})
+		h := held{input: w.l.model.Inputs()[i].Name, output: int(st.Output), value: w.in[i], axis: int(st.Axis)}
+		if err := w.s.SetState(h.input, h.value); err != nil {
+			return err
+		}
+		w.states = append(w.states, h)
 		w.in[i] = nil // the session has it
 	}
-	return w.fill()
+	return nil
 }
 
 // held is a state: the value of its input, which the session holds when a run begins.
@@ -224,17 +227,7 @@ type held struct {
 	axis   int
 }
 
-// fill gives the session all states.
-func (w *worker) fill() error {
-	for _, h := range w.states {
-		if err := w.s.SetState(h.input, h.value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// rewind makes the states what they were when the run before began. What grows is cut; only other states are copied.
+// rewind makes the states what they are to be when a run begins. What grows is cut; only other states are copied.
 func (w *worker) rewind() error {
 	for _, h := range w.states {
 		if h.axis < 0 {
@@ -261,10 +254,8 @@ func (w *worker) run(ctx context.Context, arg string) (string, error) {
 	times := make([]byte, 0, 12*n)
 	for i := range n {
 		clear(w.out) // the session's own memory, whatever size the results have
-		if w.ran {
-			if err := w.rewind(); err != nil {
-				return "", err
-			}
+		if err := w.rewind(); err != nil {
+			return "", err
 		}
 		start := time.Now()
 		err := w.s.RunInto(ctx, w.in, w.out)
@@ -272,7 +263,6 @@ func (w *worker) run(ctx context.Context, arg string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		w.ran = true
 		if i > 0 {
 			times = append(times, ' ')
 		}
