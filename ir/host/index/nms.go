@@ -28,7 +28,7 @@ var NonMaxSuppression = host.Fn{Name: "index.nms", Run: func(c *host.Call) error
 	hasMin := operand(c, 4) != nil && c.In[4].Len() > 0
 	floor := number(4, 0)
 	n := bs[1]
-	if err := c.Temp(32*int64(bs[0]*n) + (24+48+4*narrow)*int64(n)); err != nil {
+	if err := c.Temp(32*int64(bs[0]*n) + (16+48+4*narrow)*int64(n)); err != nil {
 		return err
 	}
 	corners := make([][4]float64, bs[0]*n)
@@ -43,15 +43,15 @@ var NonMaxSuppression = host.Fn{Name: "index.nms", Run: func(c *host.Call) error
 		corners[i] = [4]float64{min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3])}
 	}
 	var rows [][3]int
-	keys, score := make([]ranked, 0, n), make([]float64, n)
+	keys := make([]ranked, 0, n)
 	var kept strips
 	for b := range bs[0] {
 		for class := range ss[1] {
 			at := (b*ss[1] + class) * n
 			keys = keys[:0]
 			for i := range n {
-				if score[i] = scores.Float(at + i); !hasMin || score[i] > floor {
-					keys = append(keys, ranked{ascending(-score[i]), i})
+				if score := scores.Float(at + i); !hasMin || score > floor {
+					keys = append(keys, ranked{ascending(-score), i})
 				}
 			}
 			slices.SortFunc(keys, ranked.compare)
