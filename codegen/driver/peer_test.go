@@ -18,7 +18,6 @@ import (
 	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/frontend/onnx/onnxtest"
 	"github.com/llmc-go/llmc/ir/eval"
-	"github.com/llmc-go/llmc/ir/host"
 	"github.com/llmc-go/llmc/ir/host/std"
 	"github.com/llmc-go/llmc/ir/irtest"
 	"github.com/llmc-go/llmc/ir/ops"
@@ -187,17 +186,9 @@ func (p *peer) check(text string, skip []string, n *fate) *failure {
 		return &failure{"import", err}
 	}
 	for i, in := range runs {
-		vals := make([]eval.Value, len(in))
-		for i, t := range in {
-			vals[i] = eval.Of(t)
-		}
-		out, err := sem.Eval(context.Background(), src.Module, src.Module.Main(), vals, eval.Options{Budget: &host.Budget{Left: 64 << 20}})
+		got, err := reference(sem, src.Module, in)
 		if err != nil {
 			return &failure{"evaluate", fmt.Errorf("run %d: %w", i, err)}
-		}
-		got := make([]*tensor.Tensor, len(out))
-		for k, v := range out {
-			got[k] = v.Tensor
 		}
 		if err := agree(fmt.Sprintf("evaluator, run %d", i), got, want[i]); err != nil {
 			return &failure{"peer differs from evaluator", err}

@@ -58,19 +58,11 @@ func differential(text string, skip []string, n *fate) *failure {
 		if err != nil {
 			continue
 		}
-		vals := make([]eval.Value, len(in))
-		for i, t := range in {
-			vals[i] = eval.Of(t)
-		}
-		out, err := sem.Eval(context.Background(), before, before.Main(), vals, eval.Options{Budget: &host.Budget{Left: 64 << 20}}) // larger graphs show nothing more
+		want, err := reference(sem, before, in)
 		if err != nil {
 			continue // these extents break a guard
 		}
-		r := run{in: in}
-		for _, v := range out {
-			r.want = append(r.want, v.Tensor)
-		}
-		runs = append(runs, r)
+		runs = append(runs, run{in, want})
 		if before.Dims.Names() == nil {
 			break
 		}
@@ -124,6 +116,23 @@ func differential(text string, skip []string, n *fate) *failure {
 		}
 	}
 	return nil
+}
+
+// reference is what the evaluator makes of inputs, within a budget: larger graphs show nothing more.
+func reference(sem *eval.Evaluator, m *ir.Module, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	vals := make([]eval.Value, len(in))
+	for i, t := range in {
+		vals[i] = eval.Of(t)
+	}
+	out, err := sem.Eval(context.Background(), m, m.Main(), vals, eval.Options{Budget: &host.Budget{Left: 64 << 20}})
+	if err != nil {
+		return nil, err
+	}
+	l := make([]*tensor.Tensor, len(out))
+	for i, v := range out {
+		l[i] = v.Tensor
+	}
+	return l, nil
 }
 
 func clones(l []*tensor.Tensor) []*tensor.Tensor {

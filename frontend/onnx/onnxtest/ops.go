@@ -155,12 +155,13 @@ func (g *graph) scalar(t dtype.Type, v float64) (string, error) {
 	return g.constant(c)
 }
 
-// chain appends nodes in a row: each reads what the one before made, and perhaps a constant behind it.
+// link is a node of a chain.
 type link struct {
 	op string
 	by float64 // the second operand; NaN for none
 }
 
+// chain appends nodes in a row: each reads what the one before made, and perhaps a constant behind it.
 func (g *graph) chain(x string, t dtype.Type, links ...link) (string, error) {
 	for _, l := range links {
 		in := []string{x}
