@@ -242,7 +242,8 @@ func (c *contractStep) plan(f *frame, m, n int) error {
 	if c.m <= fewRows { // the stream of the second factor takes the time
 		per = min(per, max(chunkBytes/4/max(c.k, 1), 1))
 	}
-	c.nc = min((per+31)&^31, (c.n+31)&^31)
+	unit := gemm.Unit(c.m, c.n)
+	c.nc = min((per+unit-1)/unit*unit, (c.n+gemm.Panel-1)/gemm.Panel*gemm.Panel)
 	c.nChunks = (c.n + c.nc - 1) / max(c.nc, 1)
 	need := gemm.ScratchLen(c.mc, c.nc, c.k)
 	for i := range f.s.locals {

@@ -7,4 +7,6 @@ var kernels [len(rows)][]func(*tile)
 
 var narrow [len(rows)][]func(*tile)
 
+var wide [len(rows)][]width
+
 func packStrip(*strip) { panic("gemm: no assembly in this build") }

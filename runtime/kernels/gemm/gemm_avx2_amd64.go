@@ -33,3 +33,18 @@ func f32_gemm_m5n16_avx2(a *tile)
 //
 //go:noescape
 func f32_gemm_m6n16_avx2(a *tile)
+
+// f32_gemm_m1n64_avx2 computes 1 rows of 64 columns.
+//
+//go:noescape
+func f32_gemm_m1n64_avx2(a *tile)
+
+// f32_gemm_m1n32_avx2 computes 1 rows of 32 columns.
+//
+//go:noescape
+func f32_gemm_m1n32_avx2(a *tile)
+
+// f32_gemm_m2n32_avx2 computes 2 rows of 32 columns.
+//
+//go:noescape
+func f32_gemm_m2n32_avx2(a *tile)

@@ -13,9 +13,9 @@ TEXT ·f32_gemm_m1n16_avx2(SB), $128-8
 	LEAQ   (CX)(CX*2), CX
 	MOVQ   16(AX), DX
 	MOVQ   24(AX), BX
-	MOVQ   56(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   64(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   56(AX), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
@@ -23,44 +23,44 @@ run:
 	MOVQ (R8), R9
 	MOVQ (AX), CX
 	LEAQ (CX)(R9*4), CX
-	MOVQ 32(AX), R9
+	MOVQ 40(AX), R9
 	SUBQ $0x04, R9
 	JL   tail
 
 loop:
-	VMOVUPS      (BX), Y2
+	PREFETCHT0   8192(BX)
+	VBROADCASTSS (CX), Y2
+	VMOVUPS      (BX), Y3
+	VFMADD231PS  Y3, Y2, Y0
 	VMOVUPS      32(BX), Y3
-	PREFETCHT0   4096(BX)
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
+	VFMADD231PS  Y3, Y2, Y1
 	ADDQ         DX, CX
 	PREFETCHT1   (SI)
-	VMOVUPS      128(BX), Y2
+	PREFETCHT0   8320(BX)
+	VBROADCASTSS (CX), Y2
+	VMOVUPS      128(BX), Y3
+	VFMADD231PS  Y3, Y2, Y0
 	VMOVUPS      160(BX), Y3
-	PREFETCHT0   4224(BX)
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
+	VFMADD231PS  Y3, Y2, Y1
 	ADDQ         DX, CX
 	PREFETCHT1   64(SI)
-	VMOVUPS      256(BX), Y2
+	PREFETCHT0   8448(BX)
+	VBROADCASTSS (CX), Y2
+	VMOVUPS      256(BX), Y3
+	VFMADD231PS  Y3, Y2, Y0
 	VMOVUPS      288(BX), Y3
-	PREFETCHT0   4352(BX)
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
+	VFMADD231PS  Y3, Y2, Y1
 	ADDQ         DX, CX
 	PREFETCHT1   128(SI)
-	VMOVUPS      384(BX), Y2
+	PREFETCHT0   8576(BX)
+	VBROADCASTSS (CX), Y2
+	VMOVUPS      384(BX), Y3
+	VFMADD231PS  Y3, Y2, Y0
 	VMOVUPS      416(BX), Y3
-	PREFETCHT0   4480(BX)
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
+	VFMADD231PS  Y3, Y2, Y1
 	ADDQ         DX, CX
 	PREFETCHT1   192(SI)
-	ADDQ         64(AX), SI
+	ADDQ         72(AX), SI
 	ADDQ         $0x00000200, BX
 	SUBQ         $0x04, R9
 	JGE          loop
@@ -70,12 +70,12 @@ tail:
 	JZ   ran
 
 single:
-	VMOVUPS      (BX), Y2
+	PREFETCHT0   8192(BX)
+	VBROADCASTSS (CX), Y2
+	VMOVUPS      (BX), Y3
+	VFMADD231PS  Y3, Y2, Y0
 	VMOVUPS      32(BX), Y3
-	PREFETCHT0   4096(BX)
-	VBROADCASTSS (CX), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
+	VFMADD231PS  Y3, Y2, Y1
 	ADDQ         DX, CX
 	ADDQ         $0x00000080, BX
 	DECQ         R9
@@ -85,9 +85,9 @@ ran:
 	ADDQ    $0x08, R8
 	DECQ    DI
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y2
@@ -96,7 +96,7 @@ ran:
 	VADDPS  Y2, Y1, Y1
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y2
@@ -104,10 +104,10 @@ whole_biasM:
 	VADDPS       Y2, Y1, Y1
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(CX), Y2
@@ -115,19 +115,19 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Y2
-	VBROADCASTSS 140(AX), Y3
+	VBROADCASTSS 144(AX), Y2
+	VBROADCASTSS 148(AX), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -135,10 +135,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Y2
+	VPBROADCASTD 128(AX), Y2
 	VPCMPGTD     lane<>+0(SB), Y2, Y3
 	VPCMPGTD     lane<>+32(SB), Y2, Y2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y3, Y4
@@ -147,7 +147,7 @@ masked:
 	VADDPS       Y4, Y1, Y1
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y4
@@ -155,10 +155,10 @@ part_biasM:
 	VADDPS       Y4, Y1, Y1
 
 part_add:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       96(AX), DX
+	MOVQ       104(AX), DX
 	VMASKMOVPS (CX), Y3, Y4
 	VADDPS     Y4, Y0, Y0
 	VMASKMOVPS 32(CX), Y2, Y4
@@ -166,19 +166,19 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Y4
-	VBROADCASTSS 140(AX), Y5
+	VBROADCASTSS 144(AX), Y4
+	VBROADCASTSS 148(AX), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
 	VMINPS       Y1, Y5, Y1
 
 part_store:
-	MOVQ       72(AX), CX
-	MOVQ       80(AX), AX
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), AX
 	VMASKMOVPS Y0, Y3, (CX)
 	VMASKMOVPS Y1, Y2, 32(CX)
 	ADDQ       AX, CX
@@ -228,9 +228,9 @@ TEXT ·f32_gemm_m2n16_avx2(SB), $128-8
 	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   56(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
+	MOVQ   64(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   56(AX), R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -240,14 +240,14 @@ run:
 	MOVQ (R9), R10
 	MOVQ (AX), CX
 	LEAQ (CX)(R10*4), CX
-	MOVQ 32(AX), R10
+	MOVQ 40(AX), R10
 	SUBQ $0x04, R10
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(SI)
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
-	PREFETCHT0   4096(SI)
 	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -256,9 +256,9 @@ loop:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	PREFETCHT1   (DI)
+	PREFETCHT0   8320(SI)
 	VMOVUPS      128(SI), Y4
 	VMOVUPS      160(SI), Y5
-	PREFETCHT0   4224(SI)
 	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -267,9 +267,9 @@ loop:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	PREFETCHT1   64(DI)
+	PREFETCHT0   8448(SI)
 	VMOVUPS      256(SI), Y4
 	VMOVUPS      288(SI), Y5
-	PREFETCHT0   4352(SI)
 	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -278,9 +278,9 @@ loop:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	PREFETCHT1   128(DI)
+	PREFETCHT0   8576(SI)
 	VMOVUPS      384(SI), Y4
 	VMOVUPS      416(SI), Y5
-	PREFETCHT0   4480(SI)
 	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -289,7 +289,7 @@ loop:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	PREFETCHT1   192(DI)
-	ADDQ         64(AX), DI
+	ADDQ         72(AX), DI
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x04, R10
 	JGE          loop
@@ -299,9 +299,9 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(SI)
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
-	PREFETCHT0   4096(SI)
 	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -317,9 +317,9 @@ ran:
 	ADDQ    $0x08, R9
 	DECQ    R8
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y4
@@ -330,7 +330,7 @@ ran:
 	VADDPS  Y4, Y3, Y3
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y4
@@ -341,10 +341,10 @@ whole_biasM:
 	VADDPS       Y4, Y3, Y3
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS 32(CX), Y4
@@ -357,11 +357,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Y4
-	VBROADCASTSS 140(AX), Y5
+	VBROADCASTSS 144(AX), Y4
+	VBROADCASTSS 148(AX), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
@@ -372,8 +372,8 @@ whole_clamp:
 	VMINPS       Y3, Y5, Y3
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -384,10 +384,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Y4
+	VPBROADCASTD 128(AX), Y4
 	VPCMPGTD     lane<>+0(SB), Y4, Y5
 	VPCMPGTD     lane<>+32(SB), Y4, Y4
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y5, Y6
@@ -398,7 +398,7 @@ masked:
 	VADDPS       Y6, Y3, Y3
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y6
@@ -409,10 +409,10 @@ part_biasM:
 	VADDPS       Y6, Y3, Y3
 
 part_add:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       96(AX), DX
+	MOVQ       104(AX), DX
 	VMASKMOVPS (CX), Y5, Y6
 	VADDPS     Y6, Y0, Y0
 	VMASKMOVPS 32(CX), Y4, Y6
@@ -425,11 +425,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Y6
-	VBROADCASTSS 140(AX), Y7
+	VBROADCASTSS 144(AX), Y6
+	VBROADCASTSS 148(AX), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -440,8 +440,8 @@ part_clamp:
 	VMINPS       Y3, Y7, Y3
 
 part_store:
-	MOVQ       72(AX), CX
-	MOVQ       80(AX), AX
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), AX
 	VMASKMOVPS Y0, Y5, (CX)
 	VMASKMOVPS Y1, Y4, 32(CX)
 	ADDQ       AX, CX
@@ -460,9 +460,9 @@ TEXT ·f32_gemm_m3n16_avx2(SB), $128-8
 	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   56(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
+	MOVQ   64(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   56(AX), R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -474,14 +474,14 @@ run:
 	MOVQ (R9), R10
 	MOVQ (AX), CX
 	LEAQ (CX)(R10*4), CX
-	MOVQ 32(AX), R10
+	MOVQ 40(AX), R10
 	SUBQ $0x04, R10
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(SI)
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
-	PREFETCHT0   4096(SI)
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -493,9 +493,9 @@ loop:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	PREFETCHT1   (DI)
+	PREFETCHT0   8320(SI)
 	VMOVUPS      128(SI), Y6
 	VMOVUPS      160(SI), Y7
-	PREFETCHT0   4224(SI)
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -507,9 +507,9 @@ loop:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	PREFETCHT1   64(DI)
+	PREFETCHT0   8448(SI)
 	VMOVUPS      256(SI), Y6
 	VMOVUPS      288(SI), Y7
-	PREFETCHT0   4352(SI)
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -521,9 +521,9 @@ loop:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	PREFETCHT1   128(DI)
+	PREFETCHT0   8576(SI)
 	VMOVUPS      384(SI), Y6
 	VMOVUPS      416(SI), Y7
-	PREFETCHT0   4480(SI)
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -535,7 +535,7 @@ loop:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	PREFETCHT1   192(DI)
-	ADDQ         64(AX), DI
+	ADDQ         72(AX), DI
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x04, R10
 	JGE          loop
@@ -545,9 +545,9 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(SI)
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
-	PREFETCHT0   4096(SI)
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -566,9 +566,9 @@ ran:
 	ADDQ    $0x08, R9
 	DECQ    R8
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y6
@@ -581,7 +581,7 @@ ran:
 	VADDPS  Y6, Y5, Y5
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y6
@@ -595,10 +595,10 @@ whole_biasM:
 	VADDPS       Y6, Y5, Y5
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Y6
 	VADDPS  Y6, Y0, Y0
 	VMOVUPS 32(CX), Y6
@@ -616,11 +616,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Y6
-	VBROADCASTSS 140(AX), Y7
+	VBROADCASTSS 144(AX), Y6
+	VBROADCASTSS 148(AX), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -635,8 +635,8 @@ whole_clamp:
 	VMINPS       Y5, Y7, Y5
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -650,10 +650,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Y6
+	VPBROADCASTD 128(AX), Y6
 	VPCMPGTD     lane<>+0(SB), Y6, Y7
 	VPCMPGTD     lane<>+32(SB), Y6, Y6
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y7, Y8
@@ -666,7 +666,7 @@ masked:
 	VADDPS       Y8, Y5, Y5
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y8
@@ -680,10 +680,10 @@ part_biasM:
 	VADDPS       Y8, Y5, Y5
 
 part_add:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       96(AX), DX
+	MOVQ       104(AX), DX
 	VMASKMOVPS (CX), Y7, Y8
 	VADDPS     Y8, Y0, Y0
 	VMASKMOVPS 32(CX), Y6, Y8
@@ -701,11 +701,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Y8
-	VBROADCASTSS 140(AX), Y9
+	VBROADCASTSS 144(AX), Y8
+	VBROADCASTSS 148(AX), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -720,8 +720,8 @@ part_clamp:
 	VMINPS       Y5, Y9, Y5
 
 part_store:
-	MOVQ       72(AX), CX
-	MOVQ       80(AX), AX
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), AX
 	VMASKMOVPS Y0, Y7, (CX)
 	VMASKMOVPS Y1, Y6, 32(CX)
 	ADDQ       AX, CX
@@ -743,9 +743,9 @@ TEXT ·f32_gemm_m4n16_avx2(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   56(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
+	MOVQ   64(AX), R8
+	MOVQ   48(AX), R9
+	MOVQ   56(AX), R10
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -759,14 +759,14 @@ run:
 	MOVQ (R10), R11
 	MOVQ (AX), CX
 	LEAQ (CX)(R11*4), CX
-	MOVQ 32(AX), R11
+	MOVQ 40(AX), R11
 	SUBQ $0x04, R11
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(DI)
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
-	PREFETCHT0   4096(DI)
 	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -781,9 +781,9 @@ loop:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
 	PREFETCHT1   (R8)
+	PREFETCHT0   8320(DI)
 	VMOVUPS      128(DI), Y8
 	VMOVUPS      160(DI), Y9
-	PREFETCHT0   4224(DI)
 	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -798,9 +798,9 @@ loop:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
 	PREFETCHT1   64(R8)
+	PREFETCHT0   8448(DI)
 	VMOVUPS      256(DI), Y8
 	VMOVUPS      288(DI), Y9
-	PREFETCHT0   4352(DI)
 	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -815,9 +815,9 @@ loop:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
 	PREFETCHT1   128(R8)
+	PREFETCHT0   8576(DI)
 	VMOVUPS      384(DI), Y8
 	VMOVUPS      416(DI), Y9
-	PREFETCHT0   4480(DI)
 	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -832,7 +832,7 @@ loop:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         SI, CX
 	PREFETCHT1   192(R8)
-	ADDQ         64(AX), R8
+	ADDQ         72(AX), R8
 	ADDQ         $0x00000200, DI
 	SUBQ         $0x04, R11
 	JGE          loop
@@ -842,9 +842,9 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(DI)
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
-	PREFETCHT0   4096(DI)
 	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -866,9 +866,9 @@ ran:
 	ADDQ    $0x08, R10
 	DECQ    R9
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y8
@@ -883,7 +883,7 @@ ran:
 	VADDPS  Y8, Y7, Y7
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y8
@@ -900,10 +900,10 @@ whole_biasM:
 	VADDPS       Y8, Y7, Y7
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Y8
 	VADDPS  Y8, Y0, Y0
 	VMOVUPS 32(CX), Y8
@@ -926,11 +926,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Y8
-	VBROADCASTSS 140(AX), Y9
+	VBROADCASTSS 144(AX), Y8
+	VBROADCASTSS 148(AX), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -949,8 +949,8 @@ whole_clamp:
 	VMINPS       Y7, Y9, Y7
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -967,10 +967,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Y8
+	VPBROADCASTD 128(AX), Y8
 	VPCMPGTD     lane<>+0(SB), Y8, Y9
 	VPCMPGTD     lane<>+32(SB), Y8, Y8
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y9, Y10
@@ -985,7 +985,7 @@ masked:
 	VADDPS       Y10, Y7, Y7
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y10
@@ -1002,10 +1002,10 @@ part_biasM:
 	VADDPS       Y10, Y7, Y7
 
 part_add:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       96(AX), DX
+	MOVQ       104(AX), DX
 	VMASKMOVPS (CX), Y9, Y10
 	VADDPS     Y10, Y0, Y0
 	VMASKMOVPS 32(CX), Y8, Y10
@@ -1028,11 +1028,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Y10
-	VBROADCASTSS 140(AX), Y11
+	VBROADCASTSS 144(AX), Y10
+	VBROADCASTSS 148(AX), Y11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMAXPS       Y1, Y10, Y1
@@ -1051,8 +1051,8 @@ part_clamp:
 	VMINPS       Y7, Y11, Y7
 
 part_store:
-	MOVQ       72(AX), CX
-	MOVQ       80(AX), AX
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), AX
 	VMASKMOVPS Y0, Y9, (CX)
 	VMASKMOVPS Y1, Y8, 32(CX)
 	ADDQ       AX, CX
@@ -1077,9 +1077,9 @@ TEXT ·f32_gemm_m5n16_avx2(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   56(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
+	MOVQ   64(AX), R8
+	MOVQ   48(AX), R9
+	MOVQ   56(AX), R10
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1095,14 +1095,14 @@ run:
 	MOVQ (R10), R11
 	MOVQ (AX), CX
 	LEAQ (CX)(R11*4), CX
-	MOVQ 32(AX), R11
+	MOVQ 40(AX), R11
 	SUBQ $0x04, R11
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(DI)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
-	PREFETCHT0   4096(DI)
 	VBROADCASTSS (CX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -1120,9 +1120,9 @@ loop:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
 	PREFETCHT1   (R8)
+	PREFETCHT0   8320(DI)
 	VMOVUPS      128(DI), Y10
 	VMOVUPS      160(DI), Y11
-	PREFETCHT0   4224(DI)
 	VBROADCASTSS (CX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -1140,9 +1140,9 @@ loop:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
 	PREFETCHT1   64(R8)
+	PREFETCHT0   8448(DI)
 	VMOVUPS      256(DI), Y10
 	VMOVUPS      288(DI), Y11
-	PREFETCHT0   4352(DI)
 	VBROADCASTSS (CX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -1160,9 +1160,9 @@ loop:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
 	PREFETCHT1   128(R8)
+	PREFETCHT0   8576(DI)
 	VMOVUPS      384(DI), Y10
 	VMOVUPS      416(DI), Y11
-	PREFETCHT0   4480(DI)
 	VBROADCASTSS (CX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -1180,7 +1180,7 @@ loop:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         SI, CX
 	PREFETCHT1   192(R8)
-	ADDQ         64(AX), R8
+	ADDQ         72(AX), R8
 	ADDQ         $0x00000200, DI
 	SUBQ         $0x04, R11
 	JGE          loop
@@ -1190,9 +1190,9 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(DI)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
-	PREFETCHT0   4096(DI)
 	VBROADCASTSS (CX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -1217,9 +1217,9 @@ ran:
 	ADDQ    $0x08, R10
 	DECQ    R9
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y10
@@ -1236,7 +1236,7 @@ ran:
 	VADDPS  Y10, Y9, Y9
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y10
@@ -1256,10 +1256,10 @@ whole_biasM:
 	VADDPS       Y10, Y9, Y9
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Y10
 	VADDPS  Y10, Y0, Y0
 	VMOVUPS 32(CX), Y10
@@ -1287,11 +1287,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Y10
-	VBROADCASTSS 140(AX), Y11
+	VBROADCASTSS 144(AX), Y10
+	VBROADCASTSS 148(AX), Y11
 	VMAXPS       Y0, Y10, Y0
 	VMINPS       Y0, Y11, Y0
 	VMAXPS       Y1, Y10, Y1
@@ -1314,8 +1314,8 @@ whole_clamp:
 	VMINPS       Y9, Y11, Y9
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -1335,10 +1335,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Y10
+	VPBROADCASTD 128(AX), Y10
 	VPCMPGTD     lane<>+0(SB), Y10, Y11
 	VPCMPGTD     lane<>+32(SB), Y10, Y10
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y11, Y12
@@ -1355,7 +1355,7 @@ masked:
 	VADDPS       Y12, Y9, Y9
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y12
@@ -1375,10 +1375,10 @@ part_biasM:
 	VADDPS       Y12, Y9, Y9
 
 part_add:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       96(AX), DX
+	MOVQ       104(AX), DX
 	VMASKMOVPS (CX), Y11, Y12
 	VADDPS     Y12, Y0, Y0
 	VMASKMOVPS 32(CX), Y10, Y12
@@ -1406,11 +1406,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Y12
-	VBROADCASTSS 140(AX), Y13
+	VBROADCASTSS 144(AX), Y12
+	VBROADCASTSS 148(AX), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1433,8 +1433,8 @@ part_clamp:
 	VMINPS       Y9, Y13, Y9
 
 part_store:
-	MOVQ       72(AX), CX
-	MOVQ       80(AX), AX
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), AX
 	VMASKMOVPS Y0, Y11, (CX)
 	VMASKMOVPS Y1, Y10, 32(CX)
 	ADDQ       AX, CX
@@ -1464,9 +1464,9 @@ TEXT ·f32_gemm_m6n16_avx2(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1486,14 +1486,14 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
-	PREFETCHT0   4096(R8)
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1515,9 +1515,9 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
 	VMOVUPS      128(R8), Y12
 	VMOVUPS      160(R8), Y13
-	PREFETCHT0   4224(R8)
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1539,9 +1539,9 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
 	VMOVUPS      256(R8), Y12
 	VMOVUPS      288(R8), Y13
-	PREFETCHT0   4352(R8)
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1563,9 +1563,9 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
 	VMOVUPS      384(R8), Y12
 	VMOVUPS      416(R8), Y13
-	PREFETCHT0   4480(R8)
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1587,7 +1587,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -1597,9 +1597,9 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
-	PREFETCHT0   4096(R8)
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1628,9 +1628,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Y12
@@ -1649,7 +1649,7 @@ ran:
 	VADDPS  Y12, Y11, Y11
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Y12
@@ -1672,10 +1672,10 @@ whole_biasM:
 	VADDPS       Y12, Y11, Y11
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Y12
 	VADDPS  Y12, Y0, Y0
 	VMOVUPS 32(CX), Y12
@@ -1708,11 +1708,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Y12
-	VBROADCASTSS 140(AX), Y13
+	VBROADCASTSS 144(AX), Y12
+	VBROADCASTSS 148(AX), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1739,8 +1739,8 @@ whole_clamp:
 	VMINPS       Y11, Y13, Y11
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    AX, CX
@@ -1763,10 +1763,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Y12
+	VPBROADCASTD 128(AX), Y12
 	VPCMPGTD     lane<>+0(SB), Y12, Y13
 	VPCMPGTD     lane<>+32(SB), Y12, Y12
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMASKMOVPS   (CX), Y13, Y14
@@ -1785,7 +1785,7 @@ masked:
 	VADDPS       Y14, Y11, Y11
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Y14
@@ -1808,10 +1808,10 @@ part_biasM:
 	VADDPS       Y14, Y11, Y11
 
 part_add:
-	MOVQ       88(AX), CX
+	MOVQ       96(AX), CX
 	TESTQ      CX, CX
 	JZ         part_clamp
-	MOVQ       96(AX), DX
+	MOVQ       104(AX), DX
 	VMASKMOVPS (CX), Y13, Y14
 	VADDPS     Y14, Y0, Y0
 	VMASKMOVPS 32(CX), Y12, Y14
@@ -1844,11 +1844,11 @@ part_add:
 	ADDQ       DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Y14
-	VBROADCASTSS 140(AX), Y15
+	VBROADCASTSS 144(AX), Y14
+	VBROADCASTSS 148(AX), Y15
 	VMAXPS       Y0, Y14, Y0
 	VMINPS       Y0, Y15, Y0
 	VMAXPS       Y1, Y14, Y1
@@ -1875,8 +1875,8 @@ part_clamp:
 	VMINPS       Y11, Y15, Y11
 
 part_store:
-	MOVQ       72(AX), CX
-	MOVQ       80(AX), AX
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), AX
 	VMASKMOVPS Y0, Y13, (CX)
 	VMASKMOVPS Y1, Y12, 32(CX)
 	ADDQ       AX, CX
@@ -1895,5 +1895,607 @@ part_store:
 	VMASKMOVPS Y10, Y13, (CX)
 	VMASKMOVPS Y11, Y12, 32(CX)
 	ADDQ       AX, CX
+	VZEROUPPER
+	RET
+
+// func f32_gemm_m1n64_avx2(a *tile)
+// Requires: AVX, FMA3
+TEXT ·f32_gemm_m1n64_avx2(SB), $128-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), CX
+	LEAQ   (CX)(CX*2), CX
+	MOVQ   16(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   56(AX), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+run:
+	MOVQ (R8), R9
+	MOVQ (AX), CX
+	LEAQ (CX)(R9*4), CX
+	MOVQ 40(AX), R9
+	SUBQ $0x04, R9
+	JL   tail
+
+loop:
+	VBROADCASTSS (CX), Y8
+	VMOVUPS      (BX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VMOVUPS      32(BX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VMOVUPS      64(BX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VMOVUPS      96(BX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VMOVUPS      (BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VMOVUPS      32(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VMOVUPS      64(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VMOVUPS      96(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Y8
+	VMOVUPS      128(BX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VMOVUPS      160(BX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VMOVUPS      192(BX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VMOVUPS      224(BX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VMOVUPS      128(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VMOVUPS      160(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VMOVUPS      192(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VMOVUPS      224(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Y8
+	VMOVUPS      256(BX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VMOVUPS      288(BX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VMOVUPS      320(BX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VMOVUPS      352(BX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VMOVUPS      256(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VMOVUPS      288(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VMOVUPS      320(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VMOVUPS      352(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Y8
+	VMOVUPS      384(BX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VMOVUPS      416(BX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VMOVUPS      448(BX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VMOVUPS      480(BX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VMOVUPS      384(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VMOVUPS      416(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VMOVUPS      448(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VMOVUPS      480(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         DX, CX
+	ADDQ         $0x00000200, BX
+	SUBQ         $0x04, R9
+	JGE          loop
+
+tail:
+	ADDQ $0x04, R9
+	JZ   ran
+
+single:
+	VBROADCASTSS (CX), Y8
+	VMOVUPS      (BX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VMOVUPS      32(BX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VMOVUPS      64(BX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VMOVUPS      96(BX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VMOVUPS      (BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VMOVUPS      32(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VMOVUPS      64(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VMOVUPS      96(BX)(SI*1), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         DX, CX
+	ADDQ         $0x00000080, BX
+	DECQ         R9
+	JNZ          single
+
+ran:
+	ADDQ    $0x08, R8
+	DECQ    DI
+	JNZ     run
+	MOVQ    112(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_biasM
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y0, Y0
+	VMOVUPS 32(CX), Y8
+	VADDPS  Y8, Y1, Y1
+	VMOVUPS 64(CX), Y8
+	VADDPS  Y8, Y2, Y2
+	VMOVUPS 96(CX), Y8
+	VADDPS  Y8, Y3, Y3
+	VMOVUPS 128(CX), Y8
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS 160(CX), Y8
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS 192(CX), Y8
+	VADDPS  Y8, Y6, Y6
+	VMOVUPS 224(CX), Y8
+	VADDPS  Y8, Y7, Y7
+
+whole_biasM:
+	MOVQ         120(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_add
+	VBROADCASTSS (CX), Y8
+	VADDPS       Y8, Y0, Y0
+	VADDPS       Y8, Y1, Y1
+	VADDPS       Y8, Y2, Y2
+	VADDPS       Y8, Y3, Y3
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y8, Y5, Y5
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y8, Y7, Y7
+
+whole_add:
+	MOVQ    96(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_clamp
+	MOVQ    104(AX), DX
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y0, Y0
+	VMOVUPS 32(CX), Y8
+	VADDPS  Y8, Y1, Y1
+	VMOVUPS 64(CX), Y8
+	VADDPS  Y8, Y2, Y2
+	VMOVUPS 96(CX), Y8
+	VADDPS  Y8, Y3, Y3
+	VMOVUPS 128(CX), Y8
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS 160(CX), Y8
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS 192(CX), Y8
+	VADDPS  Y8, Y6, Y6
+	VMOVUPS 224(CX), Y8
+	VADDPS  Y8, Y7, Y7
+	ADDQ    DX, CX
+
+whole_clamp:
+	MOVQ         136(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_store
+	VBROADCASTSS 144(AX), Y8
+	VBROADCASTSS 148(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+
+whole_store:
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	VMOVUPS Y4, 128(CX)
+	VMOVUPS Y5, 160(CX)
+	VMOVUPS Y6, 192(CX)
+	VMOVUPS Y7, 224(CX)
+	ADDQ    AX, CX
+	VZEROUPPER
+	RET
+
+// func f32_gemm_m1n32_avx2(a *tile)
+// Requires: AVX, FMA3
+TEXT ·f32_gemm_m1n32_avx2(SB), $128-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), CX
+	LEAQ   (CX)(CX*2), CX
+	MOVQ   16(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   48(AX), SI
+	MOVQ   56(AX), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+run:
+	MOVQ (DI), R8
+	MOVQ (AX), CX
+	LEAQ (CX)(R8*4), CX
+	MOVQ 40(AX), R8
+	SUBQ $0x04, R8
+	JL   tail
+
+loop:
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (BX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(BX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(BX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(BX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      128(BX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      160(BX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      192(BX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      224(BX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      256(BX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      288(BX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      320(BX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      352(BX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      384(BX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      416(BX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      448(BX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      480(BX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         DX, CX
+	ADDQ         $0x00000200, BX
+	SUBQ         $0x04, R8
+	JGE          loop
+
+tail:
+	ADDQ $0x04, R8
+	JZ   ran
+
+single:
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (BX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(BX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(BX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(BX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         DX, CX
+	ADDQ         $0x00000080, BX
+	DECQ         R8
+	JNZ          single
+
+ran:
+	ADDQ    $0x08, DI
+	DECQ    SI
+	JNZ     run
+	MOVQ    112(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_biasM
+	VMOVUPS (CX), Y4
+	VADDPS  Y4, Y0, Y0
+	VMOVUPS 32(CX), Y4
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS 64(CX), Y4
+	VADDPS  Y4, Y2, Y2
+	VMOVUPS 96(CX), Y4
+	VADDPS  Y4, Y3, Y3
+
+whole_biasM:
+	MOVQ         120(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_add
+	VBROADCASTSS (CX), Y4
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y4, Y1, Y1
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y4, Y3, Y3
+
+whole_add:
+	MOVQ    96(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_clamp
+	MOVQ    104(AX), DX
+	VMOVUPS (CX), Y4
+	VADDPS  Y4, Y0, Y0
+	VMOVUPS 32(CX), Y4
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS 64(CX), Y4
+	VADDPS  Y4, Y2, Y2
+	VMOVUPS 96(CX), Y4
+	VADDPS  Y4, Y3, Y3
+	ADDQ    DX, CX
+
+whole_clamp:
+	MOVQ         136(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_store
+	VBROADCASTSS 144(AX), Y4
+	VBROADCASTSS 148(AX), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+
+whole_store:
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    AX, CX
+	VZEROUPPER
+	RET
+
+// func f32_gemm_m2n32_avx2(a *tile)
+// Requires: AVX, FMA3
+TEXT ·f32_gemm_m2n32_avx2(SB), $128-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	LEAQ   (DX)(DX*2), CX
+	MOVQ   16(AX), BX
+	MOVQ   24(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   56(AX), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+run:
+	MOVQ (R8), R9
+	MOVQ (AX), CX
+	LEAQ (CX)(R9*4), CX
+	MOVQ 40(AX), R9
+	SUBQ $0x04, R9
+	JL   tail
+
+loop:
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS (CX)(DX*1), Y9
+	VMOVUPS      (SI), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VMOVUPS      32(SI), Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VMOVUPS      64(SI), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VMOVUPS      96(SI), Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS (CX)(DX*1), Y9
+	VMOVUPS      128(SI), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VMOVUPS      160(SI), Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VMOVUPS      192(SI), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VMOVUPS      224(SI), Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS (CX)(DX*1), Y9
+	VMOVUPS      256(SI), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VMOVUPS      288(SI), Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VMOVUPS      320(SI), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VMOVUPS      352(SI), Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS (CX)(DX*1), Y9
+	VMOVUPS      384(SI), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VMOVUPS      416(SI), Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VMOVUPS      448(SI), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VMOVUPS      480(SI), Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, CX
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x04, R9
+	JGE          loop
+
+tail:
+	ADDQ $0x04, R9
+	JZ   ran
+
+single:
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS (CX)(DX*1), Y9
+	VMOVUPS      (SI), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VMOVUPS      32(SI), Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VMOVUPS      64(SI), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VMOVUPS      96(SI), Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, CX
+	ADDQ         $0x00000080, SI
+	DECQ         R9
+	JNZ          single
+
+ran:
+	ADDQ    $0x08, R8
+	DECQ    DI
+	JNZ     run
+	MOVQ    112(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_biasM
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y0, Y0
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS 32(CX), Y8
+	VADDPS  Y8, Y1, Y1
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS 64(CX), Y8
+	VADDPS  Y8, Y2, Y2
+	VADDPS  Y8, Y6, Y6
+	VMOVUPS 96(CX), Y8
+	VADDPS  Y8, Y3, Y3
+	VADDPS  Y8, Y7, Y7
+
+whole_biasM:
+	MOVQ         120(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_add
+	VBROADCASTSS (CX), Y8
+	VADDPS       Y8, Y0, Y0
+	VADDPS       Y8, Y1, Y1
+	VADDPS       Y8, Y2, Y2
+	VADDPS       Y8, Y3, Y3
+	VBROADCASTSS 4(CX), Y8
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y8, Y5, Y5
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y8, Y7, Y7
+
+whole_add:
+	MOVQ    96(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_clamp
+	MOVQ    104(AX), DX
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y0, Y0
+	VMOVUPS 32(CX), Y8
+	VADDPS  Y8, Y1, Y1
+	VMOVUPS 64(CX), Y8
+	VADDPS  Y8, Y2, Y2
+	VMOVUPS 96(CX), Y8
+	VADDPS  Y8, Y3, Y3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS 32(CX), Y8
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS 64(CX), Y8
+	VADDPS  Y8, Y6, Y6
+	VMOVUPS 96(CX), Y8
+	VADDPS  Y8, Y7, Y7
+	ADDQ    DX, CX
+
+whole_clamp:
+	MOVQ         136(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_store
+	VBROADCASTSS 144(AX), Y8
+	VBROADCASTSS 148(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+
+whole_store:
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y7, 96(CX)
+	ADDQ    AX, CX
 	VZEROUPPER
 	RET

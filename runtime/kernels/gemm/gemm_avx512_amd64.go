@@ -143,3 +143,23 @@ func f32_gemm_m13n16_avx512(a *tile)
 //
 //go:noescape
 func f32_gemm_m14n16_avx512(a *tile)
+
+// f32_gemm_m1n128_avx512 computes 1 rows of 128 columns.
+//
+//go:noescape
+func f32_gemm_m1n128_avx512(a *tile)
+
+// f32_gemm_m2n128_avx512 computes 2 rows of 128 columns.
+//
+//go:noescape
+func f32_gemm_m2n128_avx512(a *tile)
+
+// f32_gemm_m1n64_avx512 computes 1 rows of 64 columns.
+//
+//go:noescape
+func f32_gemm_m1n64_avx512(a *tile)
+
+// f32_gemm_m2n64_avx512 computes 2 rows of 64 columns.
+//
+//go:noescape
+func f32_gemm_m2n64_avx512(a *tile)

@@ -13,9 +13,9 @@ TEXT ·f32_gemm_m1n32_avx512(SB), $128-8
 	LEAQ   (CX)(CX*2), CX
 	MOVQ   16(AX), DX
 	MOVQ   24(AX), BX
-	MOVQ   56(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   64(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   56(AX), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -23,48 +23,48 @@ run:
 	MOVQ (R8), R9
 	MOVQ (AX), CX
 	LEAQ (CX)(R9*4), CX
-	MOVQ 32(AX), R9
+	MOVQ 40(AX), R9
 	SUBQ $0x04, R9
 	JL   tail
 
 loop:
-	VMOVUPS      (BX), Z2
+	PREFETCHT0   8192(BX)
+	PREFETCHT0   8256(BX)
+	VBROADCASTSS (CX), Z2
+	VMOVUPS      (BX), Z3
+	VFMADD231PS  Z3, Z2, Z0
 	VMOVUPS      64(BX), Z3
-	PREFETCHT0   4096(BX)
-	PREFETCHT0   4160(BX)
-	VBROADCASTSS (CX), Z4
-	VFMADD231PS  Z2, Z4, Z0
-	VFMADD231PS  Z3, Z4, Z1
+	VFMADD231PS  Z3, Z2, Z1
 	ADDQ         DX, CX
 	PREFETCHT1   (SI)
-	VMOVUPS      128(BX), Z2
+	PREFETCHT0   8320(BX)
+	PREFETCHT0   8384(BX)
+	VBROADCASTSS (CX), Z2
+	VMOVUPS      128(BX), Z3
+	VFMADD231PS  Z3, Z2, Z0
 	VMOVUPS      192(BX), Z3
-	PREFETCHT0   4224(BX)
-	PREFETCHT0   4288(BX)
-	VBROADCASTSS (CX), Z4
-	VFMADD231PS  Z2, Z4, Z0
-	VFMADD231PS  Z3, Z4, Z1
+	VFMADD231PS  Z3, Z2, Z1
 	ADDQ         DX, CX
 	PREFETCHT1   64(SI)
-	VMOVUPS      256(BX), Z2
+	PREFETCHT0   8448(BX)
+	PREFETCHT0   8512(BX)
+	VBROADCASTSS (CX), Z2
+	VMOVUPS      256(BX), Z3
+	VFMADD231PS  Z3, Z2, Z0
 	VMOVUPS      320(BX), Z3
-	PREFETCHT0   4352(BX)
-	PREFETCHT0   4416(BX)
-	VBROADCASTSS (CX), Z4
-	VFMADD231PS  Z2, Z4, Z0
-	VFMADD231PS  Z3, Z4, Z1
+	VFMADD231PS  Z3, Z2, Z1
 	ADDQ         DX, CX
 	PREFETCHT1   128(SI)
-	VMOVUPS      384(BX), Z2
+	PREFETCHT0   8576(BX)
+	PREFETCHT0   8640(BX)
+	VBROADCASTSS (CX), Z2
+	VMOVUPS      384(BX), Z3
+	VFMADD231PS  Z3, Z2, Z0
 	VMOVUPS      448(BX), Z3
-	PREFETCHT0   4480(BX)
-	PREFETCHT0   4544(BX)
-	VBROADCASTSS (CX), Z4
-	VFMADD231PS  Z2, Z4, Z0
-	VFMADD231PS  Z3, Z4, Z1
+	VFMADD231PS  Z3, Z2, Z1
 	ADDQ         DX, CX
 	PREFETCHT1   192(SI)
-	ADDQ         64(AX), SI
+	ADDQ         72(AX), SI
 	ADDQ         $0x00000200, BX
 	SUBQ         $0x04, R9
 	JGE          loop
@@ -74,13 +74,13 @@ tail:
 	JZ   ran
 
 single:
-	VMOVUPS      (BX), Z2
+	PREFETCHT0   8192(BX)
+	PREFETCHT0   8256(BX)
+	VBROADCASTSS (CX), Z2
+	VMOVUPS      (BX), Z3
+	VFMADD231PS  Z3, Z2, Z0
 	VMOVUPS      64(BX), Z3
-	PREFETCHT0   4096(BX)
-	PREFETCHT0   4160(BX)
-	VBROADCASTSS (CX), Z4
-	VFMADD231PS  Z2, Z4, Z0
-	VFMADD231PS  Z3, Z4, Z1
+	VFMADD231PS  Z3, Z2, Z1
 	ADDQ         DX, CX
 	ADDQ         $0x00000080, BX
 	DECQ         R9
@@ -90,9 +90,9 @@ ran:
 	ADDQ    $0x08, R8
 	DECQ    DI
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z2
@@ -101,7 +101,7 @@ ran:
 	VADDPS  Z2, Z1, Z1
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z2
@@ -109,10 +109,10 @@ whole_biasM:
 	VADDPS       Z2, Z1, Z1
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z2
 	VADDPS  Z2, Z0, Z0
 	VMOVUPS 64(CX), Z2
@@ -120,19 +120,19 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z2
-	VBROADCASTSS 140(AX), Z3
+	VBROADCASTSS 144(AX), Z2
+	VBROADCASTSS 148(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -140,10 +140,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z2
+	VPBROADCASTD 128(AX), Z2
 	VPCMPGTD     lane<>+0(SB), Z2, K1
 	VPCMPGTD     lane<>+64(SB), Z2, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z2
@@ -152,7 +152,7 @@ masked:
 	VADDPS       Z2, Z1, Z1
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z2
@@ -160,10 +160,10 @@ part_biasM:
 	VADDPS       Z2, Z1, Z1
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z2
 	VADDPS    Z2, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z2
@@ -171,19 +171,19 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z2
-	VBROADCASTSS 140(AX), Z3
+	VBROADCASTSS 144(AX), Z2
+	VBROADCASTSS 148(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -233,9 +233,9 @@ TEXT ·f32_gemm_m2n32_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   56(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
+	MOVQ   64(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   56(AX), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -245,15 +245,15 @@ run:
 	MOVQ (R9), R10
 	MOVQ (AX), CX
 	LEAQ (CX)(R10*4), CX
-	MOVQ 32(AX), R10
+	MOVQ 40(AX), R10
 	SUBQ $0x04, R10
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(SI)
+	PREFETCHT0   8256(SI)
 	VMOVUPS      (SI), Z4
 	VMOVUPS      64(SI), Z5
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -262,10 +262,10 @@ loop:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
 	PREFETCHT1   (DI)
+	PREFETCHT0   8320(SI)
+	PREFETCHT0   8384(SI)
 	VMOVUPS      128(SI), Z4
 	VMOVUPS      192(SI), Z5
-	PREFETCHT0   4224(SI)
-	PREFETCHT0   4288(SI)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -274,10 +274,10 @@ loop:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
 	PREFETCHT1   64(DI)
+	PREFETCHT0   8448(SI)
+	PREFETCHT0   8512(SI)
 	VMOVUPS      256(SI), Z4
 	VMOVUPS      320(SI), Z5
-	PREFETCHT0   4352(SI)
-	PREFETCHT0   4416(SI)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -286,10 +286,10 @@ loop:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
 	PREFETCHT1   128(DI)
+	PREFETCHT0   8576(SI)
+	PREFETCHT0   8640(SI)
 	VMOVUPS      384(SI), Z4
 	VMOVUPS      448(SI), Z5
-	PREFETCHT0   4480(SI)
-	PREFETCHT0   4544(SI)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -298,7 +298,7 @@ loop:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
 	PREFETCHT1   192(DI)
-	ADDQ         64(AX), DI
+	ADDQ         72(AX), DI
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x04, R10
 	JGE          loop
@@ -308,10 +308,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(SI)
+	PREFETCHT0   8256(SI)
 	VMOVUPS      (SI), Z4
 	VMOVUPS      64(SI), Z5
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -327,9 +327,9 @@ ran:
 	ADDQ    $0x08, R9
 	DECQ    R8
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z4
@@ -340,7 +340,7 @@ ran:
 	VADDPS  Z4, Z3, Z3
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z4
@@ -351,10 +351,10 @@ whole_biasM:
 	VADDPS       Z4, Z3, Z3
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(CX), Z4
@@ -367,11 +367,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z4
-	VBROADCASTSS 140(AX), Z5
+	VBROADCASTSS 144(AX), Z4
+	VBROADCASTSS 148(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -382,8 +382,8 @@ whole_clamp:
 	VMINPS       Z3, Z5, Z3
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -394,10 +394,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z4
+	VPBROADCASTD 128(AX), Z4
 	VPCMPGTD     lane<>+0(SB), Z4, K1
 	VPCMPGTD     lane<>+64(SB), Z4, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z4
@@ -408,7 +408,7 @@ masked:
 	VADDPS       Z4, Z3, Z3
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z4
@@ -419,10 +419,10 @@ part_biasM:
 	VADDPS       Z4, Z3, Z3
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z4
 	VADDPS    Z4, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z4
@@ -435,11 +435,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z4
-	VBROADCASTSS 140(AX), Z5
+	VBROADCASTSS 144(AX), Z4
+	VBROADCASTSS 148(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -450,8 +450,8 @@ part_clamp:
 	VMINPS       Z3, Z5, Z3
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -470,9 +470,9 @@ TEXT ·f32_gemm_m3n32_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   56(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
+	MOVQ   64(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   56(AX), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -484,15 +484,15 @@ run:
 	MOVQ (R9), R10
 	MOVQ (AX), CX
 	LEAQ (CX)(R10*4), CX
-	MOVQ 32(AX), R10
+	MOVQ 40(AX), R10
 	SUBQ $0x04, R10
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(SI)
+	PREFETCHT0   8256(SI)
 	VMOVUPS      (SI), Z6
 	VMOVUPS      64(SI), Z7
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -504,10 +504,10 @@ loop:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
 	PREFETCHT1   (DI)
+	PREFETCHT0   8320(SI)
+	PREFETCHT0   8384(SI)
 	VMOVUPS      128(SI), Z6
 	VMOVUPS      192(SI), Z7
-	PREFETCHT0   4224(SI)
-	PREFETCHT0   4288(SI)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -519,10 +519,10 @@ loop:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
 	PREFETCHT1   64(DI)
+	PREFETCHT0   8448(SI)
+	PREFETCHT0   8512(SI)
 	VMOVUPS      256(SI), Z6
 	VMOVUPS      320(SI), Z7
-	PREFETCHT0   4352(SI)
-	PREFETCHT0   4416(SI)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -534,10 +534,10 @@ loop:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
 	PREFETCHT1   128(DI)
+	PREFETCHT0   8576(SI)
+	PREFETCHT0   8640(SI)
 	VMOVUPS      384(SI), Z6
 	VMOVUPS      448(SI), Z7
-	PREFETCHT0   4480(SI)
-	PREFETCHT0   4544(SI)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -549,7 +549,7 @@ loop:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
 	PREFETCHT1   192(DI)
-	ADDQ         64(AX), DI
+	ADDQ         72(AX), DI
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x04, R10
 	JGE          loop
@@ -559,10 +559,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(SI)
+	PREFETCHT0   8256(SI)
 	VMOVUPS      (SI), Z6
 	VMOVUPS      64(SI), Z7
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -581,9 +581,9 @@ ran:
 	ADDQ    $0x08, R9
 	DECQ    R8
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z6
@@ -596,7 +596,7 @@ ran:
 	VADDPS  Z6, Z5, Z5
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z6
@@ -610,10 +610,10 @@ whole_biasM:
 	VADDPS       Z6, Z5, Z5
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z6
 	VADDPS  Z6, Z0, Z0
 	VMOVUPS 64(CX), Z6
@@ -631,11 +631,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z6
-	VBROADCASTSS 140(AX), Z7
+	VBROADCASTSS 144(AX), Z6
+	VBROADCASTSS 148(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -650,8 +650,8 @@ whole_clamp:
 	VMINPS       Z5, Z7, Z5
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -665,10 +665,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z6
+	VPBROADCASTD 128(AX), Z6
 	VPCMPGTD     lane<>+0(SB), Z6, K1
 	VPCMPGTD     lane<>+64(SB), Z6, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z6
@@ -681,7 +681,7 @@ masked:
 	VADDPS       Z6, Z5, Z5
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z6
@@ -695,10 +695,10 @@ part_biasM:
 	VADDPS       Z6, Z5, Z5
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z6
 	VADDPS    Z6, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z6
@@ -716,11 +716,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z6
-	VBROADCASTSS 140(AX), Z7
+	VBROADCASTSS 144(AX), Z6
+	VBROADCASTSS 148(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -735,8 +735,8 @@ part_clamp:
 	VMINPS       Z5, Z7, Z5
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -758,9 +758,9 @@ TEXT ·f32_gemm_m4n32_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   56(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
+	MOVQ   64(AX), R8
+	MOVQ   48(AX), R9
+	MOVQ   56(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -774,15 +774,15 @@ run:
 	MOVQ (R10), R11
 	MOVQ (AX), CX
 	LEAQ (CX)(R11*4), CX
-	MOVQ 32(AX), R11
+	MOVQ 40(AX), R11
 	SUBQ $0x04, R11
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(DI)
+	PREFETCHT0   8256(DI)
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
-	PREFETCHT0   4096(DI)
-	PREFETCHT0   4160(DI)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -797,10 +797,10 @@ loop:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
 	PREFETCHT1   (R8)
+	PREFETCHT0   8320(DI)
+	PREFETCHT0   8384(DI)
 	VMOVUPS      128(DI), Z8
 	VMOVUPS      192(DI), Z9
-	PREFETCHT0   4224(DI)
-	PREFETCHT0   4288(DI)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -815,10 +815,10 @@ loop:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
 	PREFETCHT1   64(R8)
+	PREFETCHT0   8448(DI)
+	PREFETCHT0   8512(DI)
 	VMOVUPS      256(DI), Z8
 	VMOVUPS      320(DI), Z9
-	PREFETCHT0   4352(DI)
-	PREFETCHT0   4416(DI)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -833,10 +833,10 @@ loop:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
 	PREFETCHT1   128(R8)
+	PREFETCHT0   8576(DI)
+	PREFETCHT0   8640(DI)
 	VMOVUPS      384(DI), Z8
 	VMOVUPS      448(DI), Z9
-	PREFETCHT0   4480(DI)
-	PREFETCHT0   4544(DI)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -851,7 +851,7 @@ loop:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         SI, CX
 	PREFETCHT1   192(R8)
-	ADDQ         64(AX), R8
+	ADDQ         72(AX), R8
 	ADDQ         $0x00000200, DI
 	SUBQ         $0x04, R11
 	JGE          loop
@@ -861,10 +861,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(DI)
+	PREFETCHT0   8256(DI)
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
-	PREFETCHT0   4096(DI)
-	PREFETCHT0   4160(DI)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -886,9 +886,9 @@ ran:
 	ADDQ    $0x08, R10
 	DECQ    R9
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z8
@@ -903,7 +903,7 @@ ran:
 	VADDPS  Z8, Z7, Z7
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z8
@@ -920,10 +920,10 @@ whole_biasM:
 	VADDPS       Z8, Z7, Z7
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z8
 	VADDPS  Z8, Z0, Z0
 	VMOVUPS 64(CX), Z8
@@ -946,11 +946,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z8
-	VBROADCASTSS 140(AX), Z9
+	VBROADCASTSS 144(AX), Z8
+	VBROADCASTSS 148(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -969,8 +969,8 @@ whole_clamp:
 	VMINPS       Z7, Z9, Z7
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -987,10 +987,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z8
+	VPBROADCASTD 128(AX), Z8
 	VPCMPGTD     lane<>+0(SB), Z8, K1
 	VPCMPGTD     lane<>+64(SB), Z8, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z8
@@ -1005,7 +1005,7 @@ masked:
 	VADDPS       Z8, Z7, Z7
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z8
@@ -1022,10 +1022,10 @@ part_biasM:
 	VADDPS       Z8, Z7, Z7
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z8
 	VADDPS    Z8, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z8
@@ -1048,11 +1048,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z8
-	VBROADCASTSS 140(AX), Z9
+	VBROADCASTSS 144(AX), Z8
+	VBROADCASTSS 148(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -1071,8 +1071,8 @@ part_clamp:
 	VMINPS       Z7, Z9, Z7
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -1097,9 +1097,9 @@ TEXT ·f32_gemm_m5n32_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   56(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
+	MOVQ   64(AX), R8
+	MOVQ   48(AX), R9
+	MOVQ   56(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1115,15 +1115,15 @@ run:
 	MOVQ (R10), R11
 	MOVQ (AX), CX
 	LEAQ (CX)(R11*4), CX
-	MOVQ 32(AX), R11
+	MOVQ 40(AX), R11
 	SUBQ $0x04, R11
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(DI)
+	PREFETCHT0   8256(DI)
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
-	PREFETCHT0   4096(DI)
-	PREFETCHT0   4160(DI)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -1141,10 +1141,10 @@ loop:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
 	PREFETCHT1   (R8)
+	PREFETCHT0   8320(DI)
+	PREFETCHT0   8384(DI)
 	VMOVUPS      128(DI), Z10
 	VMOVUPS      192(DI), Z11
-	PREFETCHT0   4224(DI)
-	PREFETCHT0   4288(DI)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -1162,10 +1162,10 @@ loop:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
 	PREFETCHT1   64(R8)
+	PREFETCHT0   8448(DI)
+	PREFETCHT0   8512(DI)
 	VMOVUPS      256(DI), Z10
 	VMOVUPS      320(DI), Z11
-	PREFETCHT0   4352(DI)
-	PREFETCHT0   4416(DI)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -1183,10 +1183,10 @@ loop:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
 	PREFETCHT1   128(R8)
+	PREFETCHT0   8576(DI)
+	PREFETCHT0   8640(DI)
 	VMOVUPS      384(DI), Z10
 	VMOVUPS      448(DI), Z11
-	PREFETCHT0   4480(DI)
-	PREFETCHT0   4544(DI)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -1204,7 +1204,7 @@ loop:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         SI, CX
 	PREFETCHT1   192(R8)
-	ADDQ         64(AX), R8
+	ADDQ         72(AX), R8
 	ADDQ         $0x00000200, DI
 	SUBQ         $0x04, R11
 	JGE          loop
@@ -1214,10 +1214,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(DI)
+	PREFETCHT0   8256(DI)
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
-	PREFETCHT0   4096(DI)
-	PREFETCHT0   4160(DI)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -1242,9 +1242,9 @@ ran:
 	ADDQ    $0x08, R10
 	DECQ    R9
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z10
@@ -1261,7 +1261,7 @@ ran:
 	VADDPS  Z10, Z9, Z9
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z10
@@ -1281,10 +1281,10 @@ whole_biasM:
 	VADDPS       Z10, Z9, Z9
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z10
 	VADDPS  Z10, Z0, Z0
 	VMOVUPS 64(CX), Z10
@@ -1312,11 +1312,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z10
-	VBROADCASTSS 140(AX), Z11
+	VBROADCASTSS 144(AX), Z10
+	VBROADCASTSS 148(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -1339,8 +1339,8 @@ whole_clamp:
 	VMINPS       Z9, Z11, Z9
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -1360,10 +1360,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z10
+	VPBROADCASTD 128(AX), Z10
 	VPCMPGTD     lane<>+0(SB), Z10, K1
 	VPCMPGTD     lane<>+64(SB), Z10, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z10
@@ -1380,7 +1380,7 @@ masked:
 	VADDPS       Z10, Z9, Z9
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z10
@@ -1400,10 +1400,10 @@ part_biasM:
 	VADDPS       Z10, Z9, Z9
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z10
 	VADDPS    Z10, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z10
@@ -1431,11 +1431,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z10
-	VBROADCASTSS 140(AX), Z11
+	VBROADCASTSS 144(AX), Z10
+	VBROADCASTSS 148(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -1458,8 +1458,8 @@ part_clamp:
 	VMINPS       Z9, Z11, Z9
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -1489,9 +1489,9 @@ TEXT ·f32_gemm_m6n32_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1511,15 +1511,15 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
+	PREFETCHT0   8256(R8)
 	VMOVUPS      (R8), Z12
 	VMOVUPS      64(R8), Z13
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -1541,10 +1541,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
+	PREFETCHT0   8384(R8)
 	VMOVUPS      128(R8), Z12
 	VMOVUPS      192(R8), Z13
-	PREFETCHT0   4224(R8)
-	PREFETCHT0   4288(R8)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -1566,10 +1566,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
+	PREFETCHT0   8512(R8)
 	VMOVUPS      256(R8), Z12
 	VMOVUPS      320(R8), Z13
-	PREFETCHT0   4352(R8)
-	PREFETCHT0   4416(R8)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -1591,10 +1591,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
+	PREFETCHT0   8640(R8)
 	VMOVUPS      384(R8), Z12
 	VMOVUPS      448(R8), Z13
-	PREFETCHT0   4480(R8)
-	PREFETCHT0   4544(R8)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -1616,7 +1616,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -1626,10 +1626,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
+	PREFETCHT0   8256(R8)
 	VMOVUPS      (R8), Z12
 	VMOVUPS      64(R8), Z13
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -1658,9 +1658,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z12
@@ -1679,7 +1679,7 @@ ran:
 	VADDPS  Z12, Z11, Z11
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z12
@@ -1702,10 +1702,10 @@ whole_biasM:
 	VADDPS       Z12, Z11, Z11
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z12
 	VADDPS  Z12, Z0, Z0
 	VMOVUPS 64(CX), Z12
@@ -1738,11 +1738,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z12
-	VBROADCASTSS 140(AX), Z13
+	VBROADCASTSS 144(AX), Z12
+	VBROADCASTSS 148(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -1769,8 +1769,8 @@ whole_clamp:
 	VMINPS       Z11, Z13, Z11
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -1793,10 +1793,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z12
+	VPBROADCASTD 128(AX), Z12
 	VPCMPGTD     lane<>+0(SB), Z12, K1
 	VPCMPGTD     lane<>+64(SB), Z12, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z12
@@ -1815,7 +1815,7 @@ masked:
 	VADDPS       Z12, Z11, Z11
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z12
@@ -1838,10 +1838,10 @@ part_biasM:
 	VADDPS       Z12, Z11, Z11
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z12
 	VADDPS    Z12, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z12
@@ -1874,11 +1874,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z12
-	VBROADCASTSS 140(AX), Z13
+	VBROADCASTSS 144(AX), Z12
+	VBROADCASTSS 148(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -1905,8 +1905,8 @@ part_clamp:
 	VMINPS       Z11, Z13, Z11
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -1939,9 +1939,9 @@ TEXT ·f32_gemm_m7n32_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1963,15 +1963,15 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
+	PREFETCHT0   8256(R8)
 	VMOVUPS      (R8), Z14
 	VMOVUPS      64(R8), Z15
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
 	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -1996,10 +1996,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
+	PREFETCHT0   8384(R8)
 	VMOVUPS      128(R8), Z14
 	VMOVUPS      192(R8), Z15
-	PREFETCHT0   4224(R8)
-	PREFETCHT0   4288(R8)
 	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -2024,10 +2024,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
+	PREFETCHT0   8512(R8)
 	VMOVUPS      256(R8), Z14
 	VMOVUPS      320(R8), Z15
-	PREFETCHT0   4352(R8)
-	PREFETCHT0   4416(R8)
 	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -2052,10 +2052,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
+	PREFETCHT0   8640(R8)
 	VMOVUPS      384(R8), Z14
 	VMOVUPS      448(R8), Z15
-	PREFETCHT0   4480(R8)
-	PREFETCHT0   4544(R8)
 	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -2080,7 +2080,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -2090,10 +2090,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
+	PREFETCHT0   8256(R8)
 	VMOVUPS      (R8), Z14
 	VMOVUPS      64(R8), Z15
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
 	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -2125,9 +2125,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z14
@@ -2148,7 +2148,7 @@ ran:
 	VADDPS  Z14, Z13, Z13
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z14
@@ -2174,10 +2174,10 @@ whole_biasM:
 	VADDPS       Z14, Z13, Z13
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z14
 	VADDPS  Z14, Z0, Z0
 	VMOVUPS 64(CX), Z14
@@ -2215,11 +2215,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z14
-	VBROADCASTSS 140(AX), Z15
+	VBROADCASTSS 144(AX), Z14
+	VBROADCASTSS 148(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -2250,8 +2250,8 @@ whole_clamp:
 	VMINPS       Z13, Z15, Z13
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -2277,10 +2277,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z14
+	VPBROADCASTD 128(AX), Z14
 	VPCMPGTD     lane<>+0(SB), Z14, K1
 	VPCMPGTD     lane<>+64(SB), Z14, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z14
@@ -2301,7 +2301,7 @@ masked:
 	VADDPS       Z14, Z13, Z13
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z14
@@ -2327,10 +2327,10 @@ part_biasM:
 	VADDPS       Z14, Z13, Z13
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z14
 	VADDPS    Z14, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z14
@@ -2368,11 +2368,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z14
-	VBROADCASTSS 140(AX), Z15
+	VBROADCASTSS 144(AX), Z14
+	VBROADCASTSS 148(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -2403,8 +2403,8 @@ part_clamp:
 	VMINPS       Z13, Z15, Z13
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -2440,9 +2440,9 @@ TEXT ·f32_gemm_m8n32_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2466,15 +2466,15 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
+	PREFETCHT0   8256(R8)
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
 	VBROADCASTSS (CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -2502,10 +2502,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
+	PREFETCHT0   8384(R8)
 	VMOVUPS      128(R8), Z16
 	VMOVUPS      192(R8), Z17
-	PREFETCHT0   4224(R8)
-	PREFETCHT0   4288(R8)
 	VBROADCASTSS (CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -2533,10 +2533,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
+	PREFETCHT0   8512(R8)
 	VMOVUPS      256(R8), Z16
 	VMOVUPS      320(R8), Z17
-	PREFETCHT0   4352(R8)
-	PREFETCHT0   4416(R8)
 	VBROADCASTSS (CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -2564,10 +2564,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
+	PREFETCHT0   8640(R8)
 	VMOVUPS      384(R8), Z16
 	VMOVUPS      448(R8), Z17
-	PREFETCHT0   4480(R8)
-	PREFETCHT0   4544(R8)
 	VBROADCASTSS (CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -2595,7 +2595,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -2605,10 +2605,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
+	PREFETCHT0   8256(R8)
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
 	VBROADCASTSS (CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -2643,9 +2643,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z16
@@ -2668,7 +2668,7 @@ ran:
 	VADDPS  Z16, Z15, Z15
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z16
@@ -2697,10 +2697,10 @@ whole_biasM:
 	VADDPS       Z16, Z15, Z15
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z16
 	VADDPS  Z16, Z0, Z0
 	VMOVUPS 64(CX), Z16
@@ -2743,11 +2743,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z16
-	VBROADCASTSS 140(AX), Z17
+	VBROADCASTSS 144(AX), Z16
+	VBROADCASTSS 148(AX), Z17
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z17, Z0
 	VMAXPS       Z1, Z16, Z1
@@ -2782,8 +2782,8 @@ whole_clamp:
 	VMINPS       Z15, Z17, Z15
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -2812,10 +2812,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z16
+	VPBROADCASTD 128(AX), Z16
 	VPCMPGTD     lane<>+0(SB), Z16, K1
 	VPCMPGTD     lane<>+64(SB), Z16, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z16
@@ -2838,7 +2838,7 @@ masked:
 	VADDPS       Z16, Z15, Z15
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z16
@@ -2867,10 +2867,10 @@ part_biasM:
 	VADDPS       Z16, Z15, Z15
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z16
 	VADDPS    Z16, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z16
@@ -2913,11 +2913,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z16
-	VBROADCASTSS 140(AX), Z17
+	VBROADCASTSS 144(AX), Z16
+	VBROADCASTSS 148(AX), Z17
 	VMAXPS       Z0, Z16, Z0
 	VMINPS       Z0, Z17, Z0
 	VMAXPS       Z1, Z16, Z1
@@ -2952,8 +2952,8 @@ part_clamp:
 	VMINPS       Z15, Z17, Z15
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -2992,9 +2992,9 @@ TEXT ·f32_gemm_m9n32_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3020,15 +3020,15 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
+	PREFETCHT0   8256(R8)
 	VMOVUPS      (R8), Z18
 	VMOVUPS      64(R8), Z19
-	PREFETCHT0   1024(R8)
-	PREFETCHT0   1088(R8)
 	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -3059,10 +3059,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
+	PREFETCHT0   8384(R8)
 	VMOVUPS      128(R8), Z18
 	VMOVUPS      192(R8), Z19
-	PREFETCHT0   1152(R8)
-	PREFETCHT0   1216(R8)
 	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -3093,10 +3093,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
+	PREFETCHT0   8512(R8)
 	VMOVUPS      256(R8), Z18
 	VMOVUPS      320(R8), Z19
-	PREFETCHT0   1280(R8)
-	PREFETCHT0   1344(R8)
 	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -3127,10 +3127,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
+	PREFETCHT0   8640(R8)
 	VMOVUPS      384(R8), Z18
 	VMOVUPS      448(R8), Z19
-	PREFETCHT0   1408(R8)
-	PREFETCHT0   1472(R8)
 	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -3161,7 +3161,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -3171,10 +3171,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
+	PREFETCHT0   8256(R8)
 	VMOVUPS      (R8), Z18
 	VMOVUPS      64(R8), Z19
-	PREFETCHT0   1024(R8)
-	PREFETCHT0   1088(R8)
 	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -3212,9 +3212,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z18
@@ -3239,7 +3239,7 @@ ran:
 	VADDPS  Z18, Z17, Z17
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z18
@@ -3271,10 +3271,10 @@ whole_biasM:
 	VADDPS       Z18, Z17, Z17
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z18
 	VADDPS  Z18, Z0, Z0
 	VMOVUPS 64(CX), Z18
@@ -3322,11 +3322,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z18
-	VBROADCASTSS 140(AX), Z19
+	VBROADCASTSS 144(AX), Z18
+	VBROADCASTSS 148(AX), Z19
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z19, Z0
 	VMAXPS       Z1, Z18, Z1
@@ -3365,8 +3365,8 @@ whole_clamp:
 	VMINPS       Z17, Z19, Z17
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -3398,10 +3398,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z18
+	VPBROADCASTD 128(AX), Z18
 	VPCMPGTD     lane<>+0(SB), Z18, K1
 	VPCMPGTD     lane<>+64(SB), Z18, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z18
@@ -3426,7 +3426,7 @@ masked:
 	VADDPS       Z18, Z17, Z17
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z18
@@ -3458,10 +3458,10 @@ part_biasM:
 	VADDPS       Z18, Z17, Z17
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z18
 	VADDPS    Z18, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z18
@@ -3509,11 +3509,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z18
-	VBROADCASTSS 140(AX), Z19
+	VBROADCASTSS 144(AX), Z18
+	VBROADCASTSS 148(AX), Z19
 	VMAXPS       Z0, Z18, Z0
 	VMINPS       Z0, Z19, Z0
 	VMAXPS       Z1, Z18, Z1
@@ -3552,8 +3552,8 @@ part_clamp:
 	VMINPS       Z17, Z19, Z17
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -3595,9 +3595,9 @@ TEXT ·f32_gemm_m10n32_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3625,15 +3625,15 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
+	PREFETCHT0   8256(R8)
 	VMOVUPS      (R8), Z20
 	VMOVUPS      64(R8), Z21
-	PREFETCHT0   1024(R8)
-	PREFETCHT0   1088(R8)
 	VBROADCASTSS (CX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -3667,10 +3667,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
+	PREFETCHT0   8384(R8)
 	VMOVUPS      128(R8), Z20
 	VMOVUPS      192(R8), Z21
-	PREFETCHT0   1152(R8)
-	PREFETCHT0   1216(R8)
 	VBROADCASTSS (CX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -3704,10 +3704,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
+	PREFETCHT0   8512(R8)
 	VMOVUPS      256(R8), Z20
 	VMOVUPS      320(R8), Z21
-	PREFETCHT0   1280(R8)
-	PREFETCHT0   1344(R8)
 	VBROADCASTSS (CX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -3741,10 +3741,10 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
+	PREFETCHT0   8640(R8)
 	VMOVUPS      384(R8), Z20
 	VMOVUPS      448(R8), Z21
-	PREFETCHT0   1408(R8)
-	PREFETCHT0   1472(R8)
 	VBROADCASTSS (CX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -3778,7 +3778,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -3788,10 +3788,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
+	PREFETCHT0   8256(R8)
 	VMOVUPS      (R8), Z20
 	VMOVUPS      64(R8), Z21
-	PREFETCHT0   1024(R8)
-	PREFETCHT0   1088(R8)
 	VBROADCASTSS (CX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -3832,9 +3832,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z20
@@ -3861,7 +3861,7 @@ ran:
 	VADDPS  Z20, Z19, Z19
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z20
@@ -3896,10 +3896,10 @@ whole_biasM:
 	VADDPS       Z20, Z19, Z19
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z20
 	VADDPS  Z20, Z0, Z0
 	VMOVUPS 64(CX), Z20
@@ -3952,11 +3952,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z20
-	VBROADCASTSS 140(AX), Z21
+	VBROADCASTSS 144(AX), Z20
+	VBROADCASTSS 148(AX), Z21
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z21, Z0
 	VMAXPS       Z1, Z20, Z1
@@ -3999,8 +3999,8 @@ whole_clamp:
 	VMINPS       Z19, Z21, Z19
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -4035,10 +4035,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z20
+	VPBROADCASTD 128(AX), Z20
 	VPCMPGTD     lane<>+0(SB), Z20, K1
 	VPCMPGTD     lane<>+64(SB), Z20, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z20
@@ -4065,7 +4065,7 @@ masked:
 	VADDPS       Z20, Z19, Z19
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z20
@@ -4100,10 +4100,10 @@ part_biasM:
 	VADDPS       Z20, Z19, Z19
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z20
 	VADDPS    Z20, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z20
@@ -4156,11 +4156,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z20
-	VBROADCASTSS 140(AX), Z21
+	VBROADCASTSS 144(AX), Z20
+	VBROADCASTSS 148(AX), Z21
 	VMAXPS       Z0, Z20, Z0
 	VMINPS       Z0, Z21, Z0
 	VMAXPS       Z1, Z20, Z1
@@ -4203,8 +4203,8 @@ part_clamp:
 	VMINPS       Z19, Z21, Z19
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -4251,9 +4251,9 @@ TEXT ·f32_gemm_m11n32_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   40(AX), R11
-	MOVQ   48(AX), R12
+	MOVQ   64(AX), R10
+	MOVQ   48(AX), R11
+	MOVQ   56(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4285,15 +4285,15 @@ run:
 	ADDQ DX, SI
 	LEAQ (SI)(DX*4), DI
 	ADDQ DX, DI
-	MOVQ 32(AX), R13
+	MOVQ 40(AX), R13
 	SUBQ $0x04, R13
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R9)
+	PREFETCHT0   8256(R9)
 	VMOVUPS      (R9), Z22
 	VMOVUPS      64(R9), Z23
-	PREFETCHT0   1024(R9)
-	PREFETCHT0   1088(R9)
 	VBROADCASTSS (CX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -4331,10 +4331,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   (R10)
+	PREFETCHT0   8320(R9)
+	PREFETCHT0   8384(R9)
 	VMOVUPS      128(R9), Z22
 	VMOVUPS      192(R9), Z23
-	PREFETCHT0   1152(R9)
-	PREFETCHT0   1216(R9)
 	VBROADCASTSS (CX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -4372,10 +4372,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   64(R10)
+	PREFETCHT0   8448(R9)
+	PREFETCHT0   8512(R9)
 	VMOVUPS      256(R9), Z22
 	VMOVUPS      320(R9), Z23
-	PREFETCHT0   1280(R9)
-	PREFETCHT0   1344(R9)
 	VBROADCASTSS (CX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -4413,10 +4413,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   128(R10)
+	PREFETCHT0   8576(R9)
+	PREFETCHT0   8640(R9)
 	VMOVUPS      384(R9), Z22
 	VMOVUPS      448(R9), Z23
-	PREFETCHT0   1408(R9)
-	PREFETCHT0   1472(R9)
 	VBROADCASTSS (CX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -4454,7 +4454,7 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   192(R10)
-	ADDQ         64(AX), R10
+	ADDQ         72(AX), R10
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R13
 	JGE          loop
@@ -4464,10 +4464,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R9)
+	PREFETCHT0   8256(R9)
 	VMOVUPS      (R9), Z22
 	VMOVUPS      64(R9), Z23
-	PREFETCHT0   1024(R9)
-	PREFETCHT0   1088(R9)
 	VBROADCASTSS (CX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -4512,9 +4512,9 @@ ran:
 	ADDQ    $0x08, R12
 	DECQ    R11
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z22
@@ -4543,7 +4543,7 @@ ran:
 	VADDPS  Z22, Z21, Z21
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z22
@@ -4581,10 +4581,10 @@ whole_biasM:
 	VADDPS       Z22, Z21, Z21
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z22
 	VADDPS  Z22, Z0, Z0
 	VMOVUPS 64(CX), Z22
@@ -4642,11 +4642,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z22
-	VBROADCASTSS 140(AX), Z23
+	VBROADCASTSS 144(AX), Z22
+	VBROADCASTSS 148(AX), Z23
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z23, Z0
 	VMAXPS       Z1, Z22, Z1
@@ -4693,8 +4693,8 @@ whole_clamp:
 	VMINPS       Z21, Z23, Z21
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -4732,10 +4732,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z22
+	VPBROADCASTD 128(AX), Z22
 	VPCMPGTD     lane<>+0(SB), Z22, K1
 	VPCMPGTD     lane<>+64(SB), Z22, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z22
@@ -4764,7 +4764,7 @@ masked:
 	VADDPS       Z22, Z21, Z21
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z22
@@ -4802,10 +4802,10 @@ part_biasM:
 	VADDPS       Z22, Z21, Z21
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z22
 	VADDPS    Z22, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z22
@@ -4863,11 +4863,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z22
-	VBROADCASTSS 140(AX), Z23
+	VBROADCASTSS 144(AX), Z22
+	VBROADCASTSS 148(AX), Z23
 	VMAXPS       Z0, Z22, Z0
 	VMINPS       Z0, Z23, Z0
 	VMAXPS       Z1, Z22, Z1
@@ -4914,8 +4914,8 @@ part_clamp:
 	VMINPS       Z21, Z23, Z21
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -4965,9 +4965,9 @@ TEXT ·f32_gemm_m12n32_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   40(AX), R11
-	MOVQ   48(AX), R12
+	MOVQ   64(AX), R10
+	MOVQ   48(AX), R11
+	MOVQ   56(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5001,15 +5001,15 @@ run:
 	ADDQ DX, SI
 	LEAQ (SI)(DX*4), DI
 	ADDQ DX, DI
-	MOVQ 32(AX), R13
+	MOVQ 40(AX), R13
 	SUBQ $0x04, R13
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R9)
+	PREFETCHT0   8256(R9)
 	VMOVUPS      (R9), Z24
 	VMOVUPS      64(R9), Z25
-	PREFETCHT0   1024(R9)
-	PREFETCHT0   1088(R9)
 	VBROADCASTSS (CX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -5050,10 +5050,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   (R10)
+	PREFETCHT0   8320(R9)
+	PREFETCHT0   8384(R9)
 	VMOVUPS      128(R9), Z24
 	VMOVUPS      192(R9), Z25
-	PREFETCHT0   1152(R9)
-	PREFETCHT0   1216(R9)
 	VBROADCASTSS (CX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -5094,10 +5094,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   64(R10)
+	PREFETCHT0   8448(R9)
+	PREFETCHT0   8512(R9)
 	VMOVUPS      256(R9), Z24
 	VMOVUPS      320(R9), Z25
-	PREFETCHT0   1280(R9)
-	PREFETCHT0   1344(R9)
 	VBROADCASTSS (CX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -5138,10 +5138,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   128(R10)
+	PREFETCHT0   8576(R9)
+	PREFETCHT0   8640(R9)
 	VMOVUPS      384(R9), Z24
 	VMOVUPS      448(R9), Z25
-	PREFETCHT0   1408(R9)
-	PREFETCHT0   1472(R9)
 	VBROADCASTSS (CX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -5182,7 +5182,7 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   192(R10)
-	ADDQ         64(AX), R10
+	ADDQ         72(AX), R10
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R13
 	JGE          loop
@@ -5192,10 +5192,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R9)
+	PREFETCHT0   8256(R9)
 	VMOVUPS      (R9), Z24
 	VMOVUPS      64(R9), Z25
-	PREFETCHT0   1024(R9)
-	PREFETCHT0   1088(R9)
 	VBROADCASTSS (CX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -5243,9 +5243,9 @@ ran:
 	ADDQ    $0x08, R12
 	DECQ    R11
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z24
@@ -5276,7 +5276,7 @@ ran:
 	VADDPS  Z24, Z23, Z23
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z24
@@ -5317,10 +5317,10 @@ whole_biasM:
 	VADDPS       Z24, Z23, Z23
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z24
 	VADDPS  Z24, Z0, Z0
 	VMOVUPS 64(CX), Z24
@@ -5383,11 +5383,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z24
-	VBROADCASTSS 140(AX), Z25
+	VBROADCASTSS 144(AX), Z24
+	VBROADCASTSS 148(AX), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5438,8 +5438,8 @@ whole_clamp:
 	VMINPS       Z23, Z25, Z23
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -5480,10 +5480,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z24
+	VPBROADCASTD 128(AX), Z24
 	VPCMPGTD     lane<>+0(SB), Z24, K1
 	VPCMPGTD     lane<>+64(SB), Z24, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z24
@@ -5514,7 +5514,7 @@ masked:
 	VADDPS       Z24, Z23, Z23
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z24
@@ -5555,10 +5555,10 @@ part_biasM:
 	VADDPS       Z24, Z23, Z23
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z24
 	VADDPS    Z24, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z24
@@ -5621,11 +5621,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z24
-	VBROADCASTSS 140(AX), Z25
+	VBROADCASTSS 144(AX), Z24
+	VBROADCASTSS 148(AX), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5676,8 +5676,8 @@ part_clamp:
 	VMINPS       Z23, Z25, Z23
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -5730,9 +5730,9 @@ TEXT ·f32_gemm_m13n32_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   40(AX), R11
-	MOVQ   48(AX), R12
+	MOVQ   64(AX), R10
+	MOVQ   48(AX), R11
+	MOVQ   56(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5768,15 +5768,15 @@ run:
 	ADDQ DX, SI
 	LEAQ (SI)(DX*4), DI
 	ADDQ DX, DI
-	MOVQ 32(AX), R13
+	MOVQ 40(AX), R13
 	SUBQ $0x04, R13
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R9)
+	PREFETCHT0   8256(R9)
 	VMOVUPS      (R9), Z26
 	VMOVUPS      64(R9), Z27
-	PREFETCHT0   1024(R9)
-	PREFETCHT0   1088(R9)
 	VBROADCASTSS (CX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -5820,10 +5820,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   (R10)
+	PREFETCHT0   8320(R9)
+	PREFETCHT0   8384(R9)
 	VMOVUPS      128(R9), Z26
 	VMOVUPS      192(R9), Z27
-	PREFETCHT0   1152(R9)
-	PREFETCHT0   1216(R9)
 	VBROADCASTSS (CX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -5867,10 +5867,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   64(R10)
+	PREFETCHT0   8448(R9)
+	PREFETCHT0   8512(R9)
 	VMOVUPS      256(R9), Z26
 	VMOVUPS      320(R9), Z27
-	PREFETCHT0   1280(R9)
-	PREFETCHT0   1344(R9)
 	VBROADCASTSS (CX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -5914,10 +5914,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   128(R10)
+	PREFETCHT0   8576(R9)
+	PREFETCHT0   8640(R9)
 	VMOVUPS      384(R9), Z26
 	VMOVUPS      448(R9), Z27
-	PREFETCHT0   1408(R9)
-	PREFETCHT0   1472(R9)
 	VBROADCASTSS (CX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -5961,7 +5961,7 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   192(R10)
-	ADDQ         64(AX), R10
+	ADDQ         72(AX), R10
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R13
 	JGE          loop
@@ -5971,10 +5971,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R9)
+	PREFETCHT0   8256(R9)
 	VMOVUPS      (R9), Z26
 	VMOVUPS      64(R9), Z27
-	PREFETCHT0   1024(R9)
-	PREFETCHT0   1088(R9)
 	VBROADCASTSS (CX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -6025,9 +6025,9 @@ ran:
 	ADDQ    $0x08, R12
 	DECQ    R11
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z26
@@ -6060,7 +6060,7 @@ ran:
 	VADDPS  Z26, Z25, Z25
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z26
@@ -6104,10 +6104,10 @@ whole_biasM:
 	VADDPS       Z26, Z25, Z25
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z26
 	VADDPS  Z26, Z0, Z0
 	VMOVUPS 64(CX), Z26
@@ -6175,11 +6175,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z26
-	VBROADCASTSS 140(AX), Z27
+	VBROADCASTSS 144(AX), Z26
+	VBROADCASTSS 148(AX), Z27
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z27, Z0
 	VMAXPS       Z1, Z26, Z1
@@ -6234,8 +6234,8 @@ whole_clamp:
 	VMINPS       Z25, Z27, Z25
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -6279,10 +6279,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z26
+	VPBROADCASTD 128(AX), Z26
 	VPCMPGTD     lane<>+0(SB), Z26, K1
 	VPCMPGTD     lane<>+64(SB), Z26, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z26
@@ -6315,7 +6315,7 @@ masked:
 	VADDPS       Z26, Z25, Z25
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z26
@@ -6359,10 +6359,10 @@ part_biasM:
 	VADDPS       Z26, Z25, Z25
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z26
 	VADDPS    Z26, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z26
@@ -6430,11 +6430,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z26
-	VBROADCASTSS 140(AX), Z27
+	VBROADCASTSS 144(AX), Z26
+	VBROADCASTSS 148(AX), Z27
 	VMAXPS       Z0, Z26, Z0
 	VMINPS       Z0, Z27, Z0
 	VMAXPS       Z1, Z26, Z1
@@ -6489,8 +6489,8 @@ part_clamp:
 	VMINPS       Z25, Z27, Z25
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -6546,9 +6546,9 @@ TEXT ·f32_gemm_m14n32_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   40(AX), R11
-	MOVQ   48(AX), R12
+	MOVQ   64(AX), R10
+	MOVQ   48(AX), R11
+	MOVQ   56(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6586,15 +6586,15 @@ run:
 	ADDQ DX, SI
 	LEAQ (SI)(DX*4), DI
 	ADDQ DX, DI
-	MOVQ 32(AX), R13
+	MOVQ 40(AX), R13
 	SUBQ $0x04, R13
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R9)
+	PREFETCHT0   8256(R9)
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Z29
-	PREFETCHT0   1024(R9)
-	PREFETCHT0   1088(R9)
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -6641,10 +6641,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   (R10)
+	PREFETCHT0   8320(R9)
+	PREFETCHT0   8384(R9)
 	VMOVUPS      128(R9), Z28
 	VMOVUPS      192(R9), Z29
-	PREFETCHT0   1152(R9)
-	PREFETCHT0   1216(R9)
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -6691,10 +6691,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   64(R10)
+	PREFETCHT0   8448(R9)
+	PREFETCHT0   8512(R9)
 	VMOVUPS      256(R9), Z28
 	VMOVUPS      320(R9), Z29
-	PREFETCHT0   1280(R9)
-	PREFETCHT0   1344(R9)
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -6741,10 +6741,10 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   128(R10)
+	PREFETCHT0   8576(R9)
+	PREFETCHT0   8640(R9)
 	VMOVUPS      384(R9), Z28
 	VMOVUPS      448(R9), Z29
-	PREFETCHT0   1408(R9)
-	PREFETCHT0   1472(R9)
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -6791,7 +6791,7 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   192(R10)
-	ADDQ         64(AX), R10
+	ADDQ         72(AX), R10
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R13
 	JGE          loop
@@ -6801,10 +6801,10 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R9)
+	PREFETCHT0   8256(R9)
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Z29
-	PREFETCHT0   1024(R9)
-	PREFETCHT0   1088(R9)
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -6858,9 +6858,9 @@ ran:
 	ADDQ    $0x08, R12
 	DECQ    R11
 	JNZ     run
-	CMPQ    120(AX), $0x20
+	CMPQ    128(AX), $0x20
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z28
@@ -6895,7 +6895,7 @@ ran:
 	VADDPS  Z28, Z27, Z27
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z28
@@ -6942,10 +6942,10 @@ whole_biasM:
 	VADDPS       Z28, Z27, Z27
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z28
 	VADDPS  Z28, Z0, Z0
 	VMOVUPS 64(CX), Z28
@@ -7018,11 +7018,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z28
-	VBROADCASTSS 140(AX), Z29
+	VBROADCASTSS 144(AX), Z28
+	VBROADCASTSS 148(AX), Z29
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z29, Z0
 	VMAXPS       Z1, Z28, Z1
@@ -7081,8 +7081,8 @@ whole_clamp:
 	VMINPS       Z27, Z29, Z27
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    AX, CX
@@ -7129,10 +7129,10 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z28
+	VPBROADCASTD 128(AX), Z28
 	VPCMPGTD     lane<>+0(SB), Z28, K1
 	VPCMPGTD     lane<>+64(SB), Z28, K2
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z28
@@ -7167,7 +7167,7 @@ masked:
 	VADDPS       Z28, Z27, Z27
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z28
@@ -7214,10 +7214,10 @@ part_biasM:
 	VADDPS       Z28, Z27, Z27
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VMOVUPS.Z 64(CX), K2, Z28
@@ -7290,11 +7290,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z28
-	VBROADCASTSS 140(AX), Z29
+	VBROADCASTSS 144(AX), Z28
+	VBROADCASTSS 148(AX), Z29
 	VMAXPS       Z0, Z28, Z0
 	VMINPS       Z0, Z29, Z0
 	VMAXPS       Z1, Z28, Z1
@@ -7353,8 +7353,8 @@ part_clamp:
 	VMINPS       Z27, Z29, Z27
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	VMOVUPS Z1, K2, 64(CX)
 	ADDQ    AX, CX
@@ -7409,45 +7409,45 @@ TEXT ·f32_gemm_m1n16_avx512(SB), $128-8
 	LEAQ   (CX)(CX*2), CX
 	MOVQ   16(AX), DX
 	MOVQ   24(AX), BX
-	MOVQ   56(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   64(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   56(AX), R8
 	VPXORD Z0, Z0, Z0
 
 run:
 	MOVQ (R8), R9
 	MOVQ (AX), CX
 	LEAQ (CX)(R9*4), CX
-	MOVQ 32(AX), R9
+	MOVQ 40(AX), R9
 	SUBQ $0x04, R9
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(BX)
 	VMOVUPS      (BX), Z1
-	PREFETCHT0   4096(BX)
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
 	PREFETCHT1   (SI)
+	PREFETCHT0   8320(BX)
 	VMOVUPS      128(BX), Z1
-	PREFETCHT0   4224(BX)
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
 	PREFETCHT1   64(SI)
+	PREFETCHT0   8448(BX)
 	VMOVUPS      256(BX), Z1
-	PREFETCHT0   4352(BX)
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
 	PREFETCHT1   128(SI)
+	PREFETCHT0   8576(BX)
 	VMOVUPS      384(BX), Z1
-	PREFETCHT0   4480(BX)
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
 	PREFETCHT1   192(SI)
-	ADDQ         64(AX), SI
+	ADDQ         72(AX), SI
 	ADDQ         $0x00000200, BX
 	SUBQ         $0x04, R9
 	JGE          loop
@@ -7457,8 +7457,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(BX)
 	VMOVUPS      (BX), Z1
-	PREFETCHT0   4096(BX)
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
@@ -7470,84 +7470,84 @@ ran:
 	ADDQ    $0x08, R8
 	DECQ    DI
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z1
 	VADDPS  Z1, Z0, Z0
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z1
 	VADDPS       Z1, Z0, Z0
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z1
 	VADDPS  Z1, Z0, Z0
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z1
-	VBROADCASTSS 140(AX), Z2
+	VBROADCASTSS 144(AX), Z1
+	VBROADCASTSS 148(AX), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VZEROUPPER
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z1
+	VPBROADCASTD 128(AX), Z1
 	VPCMPGTD     lane<>+0(SB), Z1, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z1
 	VADDPS       Z1, Z0, Z0
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z1
 	VADDPS       Z1, Z0, Z0
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z1
-	VBROADCASTSS 140(AX), Z2
+	VBROADCASTSS 144(AX), Z1
+	VBROADCASTSS 148(AX), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VZEROUPPER
@@ -7562,9 +7562,9 @@ TEXT ·f32_gemm_m2n16_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   56(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
+	MOVQ   64(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   56(AX), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -7572,44 +7572,44 @@ run:
 	MOVQ (R9), R10
 	MOVQ (AX), CX
 	LEAQ (CX)(R10*4), CX
-	MOVQ 32(AX), R10
+	MOVQ 40(AX), R10
 	SUBQ $0x04, R10
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(SI)
 	VMOVUPS      (SI), Z2
-	PREFETCHT0   4096(SI)
 	VBROADCASTSS (CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS (CX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
 	PREFETCHT1   (DI)
+	PREFETCHT0   8320(SI)
 	VMOVUPS      128(SI), Z2
-	PREFETCHT0   4224(SI)
 	VBROADCASTSS (CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS (CX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
 	PREFETCHT1   64(DI)
+	PREFETCHT0   8448(SI)
 	VMOVUPS      256(SI), Z2
-	PREFETCHT0   4352(SI)
 	VBROADCASTSS (CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS (CX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
 	PREFETCHT1   128(DI)
+	PREFETCHT0   8576(SI)
 	VMOVUPS      384(SI), Z2
-	PREFETCHT0   4480(SI)
 	VBROADCASTSS (CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS (CX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
 	PREFETCHT1   192(DI)
-	ADDQ         64(AX), DI
+	ADDQ         72(AX), DI
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x04, R10
 	JGE          loop
@@ -7619,8 +7619,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(SI)
 	VMOVUPS      (SI), Z2
-	PREFETCHT0   4096(SI)
 	VBROADCASTSS (CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS (CX)(DX*1), Z3
@@ -7634,9 +7634,9 @@ ran:
 	ADDQ    $0x08, R9
 	DECQ    R8
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z2
@@ -7644,7 +7644,7 @@ ran:
 	VADDPS  Z2, Z1, Z1
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z2
@@ -7653,10 +7653,10 @@ whole_biasM:
 	VADDPS       Z2, Z1, Z1
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z2
 	VADDPS  Z2, Z0, Z0
 	ADDQ    DX, CX
@@ -7665,19 +7665,19 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z2
-	VBROADCASTSS 140(AX), Z3
+	VBROADCASTSS 144(AX), Z2
+	VBROADCASTSS 148(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -7686,9 +7686,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z2
+	VPBROADCASTD 128(AX), Z2
 	VPCMPGTD     lane<>+0(SB), Z2, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z2
@@ -7696,7 +7696,7 @@ masked:
 	VADDPS       Z2, Z1, Z1
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z2
@@ -7705,10 +7705,10 @@ part_biasM:
 	VADDPS       Z2, Z1, Z1
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z2
 	VADDPS    Z2, Z0, Z0
 	ADDQ      DX, CX
@@ -7717,19 +7717,19 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z2
-	VBROADCASTSS 140(AX), Z3
+	VBROADCASTSS 144(AX), Z2
+	VBROADCASTSS 148(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -7746,9 +7746,9 @@ TEXT ·f32_gemm_m3n16_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), CX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
-	MOVQ   56(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
+	MOVQ   64(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   56(AX), R9
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7757,13 +7757,13 @@ run:
 	MOVQ (R9), R10
 	MOVQ (AX), CX
 	LEAQ (CX)(R10*4), CX
-	MOVQ 32(AX), R10
+	MOVQ 40(AX), R10
 	SUBQ $0x04, R10
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(SI)
 	VMOVUPS      (SI), Z3
-	PREFETCHT0   4096(SI)
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
 	VBROADCASTSS (CX)(DX*1), Z4
@@ -7772,8 +7772,8 @@ loop:
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
 	PREFETCHT1   (DI)
+	PREFETCHT0   8320(SI)
 	VMOVUPS      128(SI), Z3
-	PREFETCHT0   4224(SI)
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
 	VBROADCASTSS (CX)(DX*1), Z4
@@ -7782,8 +7782,8 @@ loop:
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
 	PREFETCHT1   64(DI)
+	PREFETCHT0   8448(SI)
 	VMOVUPS      256(SI), Z3
-	PREFETCHT0   4352(SI)
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
 	VBROADCASTSS (CX)(DX*1), Z4
@@ -7792,8 +7792,8 @@ loop:
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
 	PREFETCHT1   128(DI)
+	PREFETCHT0   8576(SI)
 	VMOVUPS      384(SI), Z3
-	PREFETCHT0   4480(SI)
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
 	VBROADCASTSS (CX)(DX*1), Z4
@@ -7802,7 +7802,7 @@ loop:
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
 	PREFETCHT1   192(DI)
-	ADDQ         64(AX), DI
+	ADDQ         72(AX), DI
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x04, R10
 	JGE          loop
@@ -7812,8 +7812,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(SI)
 	VMOVUPS      (SI), Z3
-	PREFETCHT0   4096(SI)
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
 	VBROADCASTSS (CX)(DX*1), Z4
@@ -7829,9 +7829,9 @@ ran:
 	ADDQ    $0x08, R9
 	DECQ    R8
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z3
@@ -7840,7 +7840,7 @@ ran:
 	VADDPS  Z3, Z2, Z2
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z3
@@ -7851,10 +7851,10 @@ whole_biasM:
 	VADDPS       Z3, Z2, Z2
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z3
 	VADDPS  Z3, Z0, Z0
 	ADDQ    DX, CX
@@ -7866,11 +7866,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z3
-	VBROADCASTSS 140(AX), Z4
+	VBROADCASTSS 144(AX), Z3
+	VBROADCASTSS 148(AX), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMAXPS       Z1, Z3, Z1
@@ -7879,8 +7879,8 @@ whole_clamp:
 	VMINPS       Z2, Z4, Z2
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -7891,9 +7891,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z3
+	VPBROADCASTD 128(AX), Z3
 	VPCMPGTD     lane<>+0(SB), Z3, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z3
@@ -7902,7 +7902,7 @@ masked:
 	VADDPS       Z3, Z2, Z2
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z3
@@ -7913,10 +7913,10 @@ part_biasM:
 	VADDPS       Z3, Z2, Z2
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z3
 	VADDPS    Z3, Z0, Z0
 	ADDQ      DX, CX
@@ -7928,11 +7928,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z3
-	VBROADCASTSS 140(AX), Z4
+	VBROADCASTSS 144(AX), Z3
+	VBROADCASTSS 148(AX), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMAXPS       Z1, Z3, Z1
@@ -7941,8 +7941,8 @@ part_clamp:
 	VMINPS       Z2, Z4, Z2
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -7961,9 +7961,9 @@ TEXT ·f32_gemm_m4n16_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   56(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
+	MOVQ   64(AX), R8
+	MOVQ   48(AX), R9
+	MOVQ   56(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7973,13 +7973,13 @@ run:
 	MOVQ (R10), R11
 	MOVQ (AX), CX
 	LEAQ (CX)(R11*4), CX
-	MOVQ 32(AX), R11
+	MOVQ 40(AX), R11
 	SUBQ $0x04, R11
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(DI)
 	VMOVUPS      (DI), Z4
-	PREFETCHT0   4096(DI)
 	VBROADCASTSS (CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
 	VBROADCASTSS (CX)(DX*1), Z5
@@ -7990,8 +7990,8 @@ loop:
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         SI, CX
 	PREFETCHT1   (R8)
+	PREFETCHT0   8320(DI)
 	VMOVUPS      128(DI), Z4
-	PREFETCHT0   4224(DI)
 	VBROADCASTSS (CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
 	VBROADCASTSS (CX)(DX*1), Z5
@@ -8002,8 +8002,8 @@ loop:
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         SI, CX
 	PREFETCHT1   64(R8)
+	PREFETCHT0   8448(DI)
 	VMOVUPS      256(DI), Z4
-	PREFETCHT0   4352(DI)
 	VBROADCASTSS (CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
 	VBROADCASTSS (CX)(DX*1), Z5
@@ -8014,8 +8014,8 @@ loop:
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         SI, CX
 	PREFETCHT1   128(R8)
+	PREFETCHT0   8576(DI)
 	VMOVUPS      384(DI), Z4
-	PREFETCHT0   4480(DI)
 	VBROADCASTSS (CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
 	VBROADCASTSS (CX)(DX*1), Z5
@@ -8026,7 +8026,7 @@ loop:
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         SI, CX
 	PREFETCHT1   192(R8)
-	ADDQ         64(AX), R8
+	ADDQ         72(AX), R8
 	ADDQ         $0x00000200, DI
 	SUBQ         $0x04, R11
 	JGE          loop
@@ -8036,8 +8036,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(DI)
 	VMOVUPS      (DI), Z4
-	PREFETCHT0   4096(DI)
 	VBROADCASTSS (CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
 	VBROADCASTSS (CX)(DX*1), Z5
@@ -8055,9 +8055,9 @@ ran:
 	ADDQ    $0x08, R10
 	DECQ    R9
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z4
@@ -8067,7 +8067,7 @@ ran:
 	VADDPS  Z4, Z3, Z3
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z4
@@ -8080,10 +8080,10 @@ whole_biasM:
 	VADDPS       Z4, Z3, Z3
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z4
 	VADDPS  Z4, Z0, Z0
 	ADDQ    DX, CX
@@ -8098,11 +8098,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z4
-	VBROADCASTSS 140(AX), Z5
+	VBROADCASTSS 144(AX), Z4
+	VBROADCASTSS 148(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -8113,8 +8113,8 @@ whole_clamp:
 	VMINPS       Z3, Z5, Z3
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -8127,9 +8127,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z4
+	VPBROADCASTD 128(AX), Z4
 	VPCMPGTD     lane<>+0(SB), Z4, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z4
@@ -8139,7 +8139,7 @@ masked:
 	VADDPS       Z4, Z3, Z3
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z4
@@ -8152,10 +8152,10 @@ part_biasM:
 	VADDPS       Z4, Z3, Z3
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z4
 	VADDPS    Z4, Z0, Z0
 	ADDQ      DX, CX
@@ -8170,11 +8170,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z4
-	VBROADCASTSS 140(AX), Z5
+	VBROADCASTSS 144(AX), Z4
+	VBROADCASTSS 148(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -8185,8 +8185,8 @@ part_clamp:
 	VMINPS       Z3, Z5, Z3
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -8207,9 +8207,9 @@ TEXT ·f32_gemm_m5n16_avx512(SB), $128-8
 	LEAQ   (DX)(DX*2), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
-	MOVQ   56(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
+	MOVQ   64(AX), R8
+	MOVQ   48(AX), R9
+	MOVQ   56(AX), R10
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8220,13 +8220,13 @@ run:
 	MOVQ (R10), R11
 	MOVQ (AX), CX
 	LEAQ (CX)(R11*4), CX
-	MOVQ 32(AX), R11
+	MOVQ 40(AX), R11
 	SUBQ $0x04, R11
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(DI)
 	VMOVUPS      (DI), Z5
-	PREFETCHT0   4096(DI)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
 	VBROADCASTSS (CX)(DX*1), Z6
@@ -8239,8 +8239,8 @@ loop:
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         SI, CX
 	PREFETCHT1   (R8)
+	PREFETCHT0   8320(DI)
 	VMOVUPS      128(DI), Z5
-	PREFETCHT0   4224(DI)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
 	VBROADCASTSS (CX)(DX*1), Z6
@@ -8253,8 +8253,8 @@ loop:
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         SI, CX
 	PREFETCHT1   64(R8)
+	PREFETCHT0   8448(DI)
 	VMOVUPS      256(DI), Z5
-	PREFETCHT0   4352(DI)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
 	VBROADCASTSS (CX)(DX*1), Z6
@@ -8267,8 +8267,8 @@ loop:
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         SI, CX
 	PREFETCHT1   128(R8)
+	PREFETCHT0   8576(DI)
 	VMOVUPS      384(DI), Z5
-	PREFETCHT0   4480(DI)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
 	VBROADCASTSS (CX)(DX*1), Z6
@@ -8281,7 +8281,7 @@ loop:
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         SI, CX
 	PREFETCHT1   192(R8)
-	ADDQ         64(AX), R8
+	ADDQ         72(AX), R8
 	ADDQ         $0x00000200, DI
 	SUBQ         $0x04, R11
 	JGE          loop
@@ -8291,8 +8291,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(DI)
 	VMOVUPS      (DI), Z5
-	PREFETCHT0   4096(DI)
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
 	VBROADCASTSS (CX)(DX*1), Z6
@@ -8312,9 +8312,9 @@ ran:
 	ADDQ    $0x08, R10
 	DECQ    R9
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z5
@@ -8325,7 +8325,7 @@ ran:
 	VADDPS  Z5, Z4, Z4
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z5
@@ -8340,10 +8340,10 @@ whole_biasM:
 	VADDPS       Z5, Z4, Z4
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z5
 	VADDPS  Z5, Z0, Z0
 	ADDQ    DX, CX
@@ -8361,11 +8361,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z5
-	VBROADCASTSS 140(AX), Z6
+	VBROADCASTSS 144(AX), Z5
+	VBROADCASTSS 148(AX), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMAXPS       Z1, Z5, Z1
@@ -8378,8 +8378,8 @@ whole_clamp:
 	VMINPS       Z4, Z6, Z4
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -8394,9 +8394,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z5
+	VPBROADCASTD 128(AX), Z5
 	VPCMPGTD     lane<>+0(SB), Z5, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z5
@@ -8407,7 +8407,7 @@ masked:
 	VADDPS       Z5, Z4, Z4
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z5
@@ -8422,10 +8422,10 @@ part_biasM:
 	VADDPS       Z5, Z4, Z4
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z5
 	VADDPS    Z5, Z0, Z0
 	ADDQ      DX, CX
@@ -8443,11 +8443,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z5
-	VBROADCASTSS 140(AX), Z6
+	VBROADCASTSS 144(AX), Z5
+	VBROADCASTSS 148(AX), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMAXPS       Z1, Z5, Z1
@@ -8460,8 +8460,8 @@ part_clamp:
 	VMINPS       Z4, Z6, Z4
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -8486,9 +8486,9 @@ TEXT ·f32_gemm_m6n16_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8502,13 +8502,13 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Z6
-	PREFETCHT0   4096(R8)
 	VBROADCASTSS (CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (CX)(DX*1), Z7
@@ -8524,8 +8524,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
 	VMOVUPS      128(R8), Z6
-	PREFETCHT0   4224(R8)
 	VBROADCASTSS (CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (CX)(DX*1), Z7
@@ -8541,8 +8541,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
 	VMOVUPS      256(R8), Z6
-	PREFETCHT0   4352(R8)
 	VBROADCASTSS (CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (CX)(DX*1), Z7
@@ -8558,8 +8558,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
 	VMOVUPS      384(R8), Z6
-	PREFETCHT0   4480(R8)
 	VBROADCASTSS (CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (CX)(DX*1), Z7
@@ -8575,7 +8575,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -8585,8 +8585,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Z6
-	PREFETCHT0   4096(R8)
 	VBROADCASTSS (CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (CX)(DX*1), Z7
@@ -8609,9 +8609,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z6
@@ -8623,7 +8623,7 @@ ran:
 	VADDPS  Z6, Z5, Z5
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z6
@@ -8640,10 +8640,10 @@ whole_biasM:
 	VADDPS       Z6, Z5, Z5
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z6
 	VADDPS  Z6, Z0, Z0
 	ADDQ    DX, CX
@@ -8664,11 +8664,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z6
-	VBROADCASTSS 140(AX), Z7
+	VBROADCASTSS 144(AX), Z6
+	VBROADCASTSS 148(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -8683,8 +8683,8 @@ whole_clamp:
 	VMINPS       Z5, Z7, Z5
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -8701,9 +8701,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z6
+	VPBROADCASTD 128(AX), Z6
 	VPCMPGTD     lane<>+0(SB), Z6, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z6
@@ -8715,7 +8715,7 @@ masked:
 	VADDPS       Z6, Z5, Z5
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z6
@@ -8732,10 +8732,10 @@ part_biasM:
 	VADDPS       Z6, Z5, Z5
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z6
 	VADDPS    Z6, Z0, Z0
 	ADDQ      DX, CX
@@ -8756,11 +8756,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z6
-	VBROADCASTSS 140(AX), Z7
+	VBROADCASTSS 144(AX), Z6
+	VBROADCASTSS 148(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -8775,8 +8775,8 @@ part_clamp:
 	VMINPS       Z5, Z7, Z5
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -8803,9 +8803,9 @@ TEXT ·f32_gemm_m7n16_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8820,13 +8820,13 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Z7
-	PREFETCHT0   4096(R8)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (CX)(DX*1), Z8
@@ -8844,8 +8844,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
 	VMOVUPS      128(R8), Z7
-	PREFETCHT0   4224(R8)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (CX)(DX*1), Z8
@@ -8863,8 +8863,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
 	VMOVUPS      256(R8), Z7
-	PREFETCHT0   4352(R8)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (CX)(DX*1), Z8
@@ -8882,8 +8882,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
 	VMOVUPS      384(R8), Z7
-	PREFETCHT0   4480(R8)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (CX)(DX*1), Z8
@@ -8901,7 +8901,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -8911,8 +8911,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Z7
-	PREFETCHT0   4096(R8)
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (CX)(DX*1), Z8
@@ -8937,9 +8937,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z7
@@ -8952,7 +8952,7 @@ ran:
 	VADDPS  Z7, Z6, Z6
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z7
@@ -8971,10 +8971,10 @@ whole_biasM:
 	VADDPS       Z7, Z6, Z6
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z7
 	VADDPS  Z7, Z0, Z0
 	ADDQ    DX, CX
@@ -8998,11 +8998,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z7
-	VBROADCASTSS 140(AX), Z8
+	VBROADCASTSS 144(AX), Z7
+	VBROADCASTSS 148(AX), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMAXPS       Z1, Z7, Z1
@@ -9019,8 +9019,8 @@ whole_clamp:
 	VMINPS       Z6, Z8, Z6
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -9039,9 +9039,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z7
+	VPBROADCASTD 128(AX), Z7
 	VPCMPGTD     lane<>+0(SB), Z7, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z7
@@ -9054,7 +9054,7 @@ masked:
 	VADDPS       Z7, Z6, Z6
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z7
@@ -9073,10 +9073,10 @@ part_biasM:
 	VADDPS       Z7, Z6, Z6
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z7
 	VADDPS    Z7, Z0, Z0
 	ADDQ      DX, CX
@@ -9100,11 +9100,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z7
-	VBROADCASTSS 140(AX), Z8
+	VBROADCASTSS 144(AX), Z7
+	VBROADCASTSS 148(AX), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMAXPS       Z1, Z7, Z1
@@ -9121,8 +9121,8 @@ part_clamp:
 	VMINPS       Z6, Z8, Z6
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -9151,9 +9151,9 @@ TEXT ·f32_gemm_m8n16_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9169,13 +9169,13 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Z8
-	PREFETCHT0   4096(R8)
 	VBROADCASTSS (CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
 	VBROADCASTSS (CX)(DX*1), Z9
@@ -9195,8 +9195,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
 	VMOVUPS      128(R8), Z8
-	PREFETCHT0   4224(R8)
 	VBROADCASTSS (CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
 	VBROADCASTSS (CX)(DX*1), Z9
@@ -9216,8 +9216,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
 	VMOVUPS      256(R8), Z8
-	PREFETCHT0   4352(R8)
 	VBROADCASTSS (CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
 	VBROADCASTSS (CX)(DX*1), Z9
@@ -9237,8 +9237,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
 	VMOVUPS      384(R8), Z8
-	PREFETCHT0   4480(R8)
 	VBROADCASTSS (CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
 	VBROADCASTSS (CX)(DX*1), Z9
@@ -9258,7 +9258,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -9268,8 +9268,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Z8
-	PREFETCHT0   4096(R8)
 	VBROADCASTSS (CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
 	VBROADCASTSS (CX)(DX*1), Z9
@@ -9296,9 +9296,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z8
@@ -9312,7 +9312,7 @@ ran:
 	VADDPS  Z8, Z7, Z7
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z8
@@ -9333,10 +9333,10 @@ whole_biasM:
 	VADDPS       Z8, Z7, Z7
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z8
 	VADDPS  Z8, Z0, Z0
 	ADDQ    DX, CX
@@ -9363,11 +9363,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z8
-	VBROADCASTSS 140(AX), Z9
+	VBROADCASTSS 144(AX), Z8
+	VBROADCASTSS 148(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -9386,8 +9386,8 @@ whole_clamp:
 	VMINPS       Z7, Z9, Z7
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -9408,9 +9408,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z8
+	VPBROADCASTD 128(AX), Z8
 	VPCMPGTD     lane<>+0(SB), Z8, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z8
@@ -9424,7 +9424,7 @@ masked:
 	VADDPS       Z8, Z7, Z7
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z8
@@ -9445,10 +9445,10 @@ part_biasM:
 	VADDPS       Z8, Z7, Z7
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z8
 	VADDPS    Z8, Z0, Z0
 	ADDQ      DX, CX
@@ -9475,11 +9475,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z8
-	VBROADCASTSS 140(AX), Z9
+	VBROADCASTSS 144(AX), Z8
+	VBROADCASTSS 148(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -9498,8 +9498,8 @@ part_clamp:
 	VMINPS       Z7, Z9, Z7
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -9530,9 +9530,9 @@ TEXT ·f32_gemm_m9n16_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9549,13 +9549,13 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Z9
-	PREFETCHT0   1024(R8)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
 	VBROADCASTSS (CX)(DX*1), Z10
@@ -9577,8 +9577,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
 	VMOVUPS      128(R8), Z9
-	PREFETCHT0   1152(R8)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
 	VBROADCASTSS (CX)(DX*1), Z10
@@ -9600,8 +9600,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
 	VMOVUPS      256(R8), Z9
-	PREFETCHT0   1280(R8)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
 	VBROADCASTSS (CX)(DX*1), Z10
@@ -9623,8 +9623,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
 	VMOVUPS      384(R8), Z9
-	PREFETCHT0   1408(R8)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
 	VBROADCASTSS (CX)(DX*1), Z10
@@ -9646,7 +9646,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -9656,8 +9656,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Z9
-	PREFETCHT0   1024(R8)
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
 	VBROADCASTSS (CX)(DX*1), Z10
@@ -9686,9 +9686,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z9
@@ -9703,7 +9703,7 @@ ran:
 	VADDPS  Z9, Z8, Z8
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z9
@@ -9726,10 +9726,10 @@ whole_biasM:
 	VADDPS       Z9, Z8, Z8
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z9
 	VADDPS  Z9, Z0, Z0
 	ADDQ    DX, CX
@@ -9759,11 +9759,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z9
-	VBROADCASTSS 140(AX), Z10
+	VBROADCASTSS 144(AX), Z9
+	VBROADCASTSS 148(AX), Z10
 	VMAXPS       Z0, Z9, Z0
 	VMINPS       Z0, Z10, Z0
 	VMAXPS       Z1, Z9, Z1
@@ -9784,8 +9784,8 @@ whole_clamp:
 	VMINPS       Z8, Z10, Z8
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -9808,9 +9808,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z9
+	VPBROADCASTD 128(AX), Z9
 	VPCMPGTD     lane<>+0(SB), Z9, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z9
@@ -9825,7 +9825,7 @@ masked:
 	VADDPS       Z9, Z8, Z8
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z9
@@ -9848,10 +9848,10 @@ part_biasM:
 	VADDPS       Z9, Z8, Z8
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z9
 	VADDPS    Z9, Z0, Z0
 	ADDQ      DX, CX
@@ -9881,11 +9881,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z9
-	VBROADCASTSS 140(AX), Z10
+	VBROADCASTSS 144(AX), Z9
+	VBROADCASTSS 148(AX), Z10
 	VMAXPS       Z0, Z9, Z0
 	VMINPS       Z0, Z10, Z0
 	VMAXPS       Z1, Z9, Z1
@@ -9906,8 +9906,8 @@ part_clamp:
 	VMINPS       Z8, Z10, Z8
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -9940,9 +9940,9 @@ TEXT ·f32_gemm_m10n16_avx512(SB), $128-8
 	ADDQ   DX, SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
-	MOVQ   56(AX), R9
-	MOVQ   40(AX), R10
-	MOVQ   48(AX), R11
+	MOVQ   64(AX), R9
+	MOVQ   48(AX), R10
+	MOVQ   56(AX), R11
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9960,13 +9960,13 @@ run:
 	LEAQ (CX)(R12*4), CX
 	LEAQ (CX)(DX*4), SI
 	ADDQ DX, SI
-	MOVQ 32(AX), R12
+	MOVQ 40(AX), R12
 	SUBQ $0x04, R12
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Z10
-	PREFETCHT0   1024(R8)
 	VBROADCASTSS (CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
 	VBROADCASTSS (CX)(DX*1), Z11
@@ -9990,8 +9990,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   (R9)
+	PREFETCHT0   8320(R8)
 	VMOVUPS      128(R8), Z10
-	PREFETCHT0   1152(R8)
 	VBROADCASTSS (CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
 	VBROADCASTSS (CX)(DX*1), Z11
@@ -10015,8 +10015,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   64(R9)
+	PREFETCHT0   8448(R8)
 	VMOVUPS      256(R8), Z10
-	PREFETCHT0   1280(R8)
 	VBROADCASTSS (CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
 	VBROADCASTSS (CX)(DX*1), Z11
@@ -10040,8 +10040,8 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   128(R9)
+	PREFETCHT0   8576(R8)
 	VMOVUPS      384(R8), Z10
-	PREFETCHT0   1408(R8)
 	VBROADCASTSS (CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
 	VBROADCASTSS (CX)(DX*1), Z11
@@ -10065,7 +10065,7 @@ loop:
 	ADDQ         DI, CX
 	ADDQ         DI, SI
 	PREFETCHT1   192(R9)
-	ADDQ         64(AX), R9
+	ADDQ         72(AX), R9
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x04, R12
 	JGE          loop
@@ -10075,8 +10075,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R8)
 	VMOVUPS      (R8), Z10
-	PREFETCHT0   1024(R8)
 	VBROADCASTSS (CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
 	VBROADCASTSS (CX)(DX*1), Z11
@@ -10107,9 +10107,9 @@ ran:
 	ADDQ    $0x08, R11
 	DECQ    R10
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z10
@@ -10125,7 +10125,7 @@ ran:
 	VADDPS  Z10, Z9, Z9
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z10
@@ -10150,10 +10150,10 @@ whole_biasM:
 	VADDPS       Z10, Z9, Z9
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z10
 	VADDPS  Z10, Z0, Z0
 	ADDQ    DX, CX
@@ -10186,11 +10186,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z10
-	VBROADCASTSS 140(AX), Z11
+	VBROADCASTSS 144(AX), Z10
+	VBROADCASTSS 148(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -10213,8 +10213,8 @@ whole_clamp:
 	VMINPS       Z9, Z11, Z9
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -10239,9 +10239,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z10
+	VPBROADCASTD 128(AX), Z10
 	VPCMPGTD     lane<>+0(SB), Z10, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z10
@@ -10257,7 +10257,7 @@ masked:
 	VADDPS       Z10, Z9, Z9
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z10
@@ -10282,10 +10282,10 @@ part_biasM:
 	VADDPS       Z10, Z9, Z9
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z10
 	VADDPS    Z10, Z0, Z0
 	ADDQ      DX, CX
@@ -10318,11 +10318,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z10
-	VBROADCASTSS 140(AX), Z11
+	VBROADCASTSS 144(AX), Z10
+	VBROADCASTSS 148(AX), Z11
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
 	VMAXPS       Z1, Z10, Z1
@@ -10345,8 +10345,8 @@ part_clamp:
 	VMINPS       Z9, Z11, Z9
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -10383,9 +10383,9 @@ TEXT ·f32_gemm_m11n16_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   40(AX), R11
-	MOVQ   48(AX), R12
+	MOVQ   64(AX), R10
+	MOVQ   48(AX), R11
+	MOVQ   56(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10406,13 +10406,13 @@ run:
 	ADDQ DX, SI
 	LEAQ (SI)(DX*4), DI
 	ADDQ DX, DI
-	MOVQ 32(AX), R13
+	MOVQ 40(AX), R13
 	SUBQ $0x04, R13
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R9)
 	VMOVUPS      (R9), Z11
-	PREFETCHT0   1024(R9)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
 	VBROADCASTSS (CX)(DX*1), Z12
@@ -10439,8 +10439,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   (R10)
+	PREFETCHT0   8320(R9)
 	VMOVUPS      128(R9), Z11
-	PREFETCHT0   1152(R9)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
 	VBROADCASTSS (CX)(DX*1), Z12
@@ -10467,8 +10467,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   64(R10)
+	PREFETCHT0   8448(R9)
 	VMOVUPS      256(R9), Z11
-	PREFETCHT0   1280(R9)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
 	VBROADCASTSS (CX)(DX*1), Z12
@@ -10495,8 +10495,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   128(R10)
+	PREFETCHT0   8576(R9)
 	VMOVUPS      384(R9), Z11
-	PREFETCHT0   1408(R9)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
 	VBROADCASTSS (CX)(DX*1), Z12
@@ -10523,7 +10523,7 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   192(R10)
-	ADDQ         64(AX), R10
+	ADDQ         72(AX), R10
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R13
 	JGE          loop
@@ -10533,8 +10533,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R9)
 	VMOVUPS      (R9), Z11
-	PREFETCHT0   1024(R9)
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
 	VBROADCASTSS (CX)(DX*1), Z12
@@ -10568,9 +10568,9 @@ ran:
 	ADDQ    $0x08, R12
 	DECQ    R11
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z11
@@ -10587,7 +10587,7 @@ ran:
 	VADDPS  Z11, Z10, Z10
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z11
@@ -10614,10 +10614,10 @@ whole_biasM:
 	VADDPS       Z11, Z10, Z10
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z11
 	VADDPS  Z11, Z0, Z0
 	ADDQ    DX, CX
@@ -10653,11 +10653,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z11
-	VBROADCASTSS 140(AX), Z12
+	VBROADCASTSS 144(AX), Z11
+	VBROADCASTSS 148(AX), Z12
 	VMAXPS       Z0, Z11, Z0
 	VMINPS       Z0, Z12, Z0
 	VMAXPS       Z1, Z11, Z1
@@ -10682,8 +10682,8 @@ whole_clamp:
 	VMINPS       Z10, Z12, Z10
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -10710,9 +10710,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z11
+	VPBROADCASTD 128(AX), Z11
 	VPCMPGTD     lane<>+0(SB), Z11, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z11
@@ -10729,7 +10729,7 @@ masked:
 	VADDPS       Z11, Z10, Z10
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z11
@@ -10756,10 +10756,10 @@ part_biasM:
 	VADDPS       Z11, Z10, Z10
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z11
 	VADDPS    Z11, Z0, Z0
 	ADDQ      DX, CX
@@ -10795,11 +10795,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z11
-	VBROADCASTSS 140(AX), Z12
+	VBROADCASTSS 144(AX), Z11
+	VBROADCASTSS 148(AX), Z12
 	VMAXPS       Z0, Z11, Z0
 	VMINPS       Z0, Z12, Z0
 	VMAXPS       Z1, Z11, Z1
@@ -10824,8 +10824,8 @@ part_clamp:
 	VMINPS       Z10, Z12, Z10
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -10864,9 +10864,9 @@ TEXT ·f32_gemm_m12n16_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   40(AX), R11
-	MOVQ   48(AX), R12
+	MOVQ   64(AX), R10
+	MOVQ   48(AX), R11
+	MOVQ   56(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10888,13 +10888,13 @@ run:
 	ADDQ DX, SI
 	LEAQ (SI)(DX*4), DI
 	ADDQ DX, DI
-	MOVQ 32(AX), R13
+	MOVQ 40(AX), R13
 	SUBQ $0x04, R13
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R9)
 	VMOVUPS      (R9), Z12
-	PREFETCHT0   1024(R9)
 	VBROADCASTSS (CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS (CX)(DX*1), Z13
@@ -10923,8 +10923,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   (R10)
+	PREFETCHT0   8320(R9)
 	VMOVUPS      128(R9), Z12
-	PREFETCHT0   1152(R9)
 	VBROADCASTSS (CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS (CX)(DX*1), Z13
@@ -10953,8 +10953,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   64(R10)
+	PREFETCHT0   8448(R9)
 	VMOVUPS      256(R9), Z12
-	PREFETCHT0   1280(R9)
 	VBROADCASTSS (CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS (CX)(DX*1), Z13
@@ -10983,8 +10983,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   128(R10)
+	PREFETCHT0   8576(R9)
 	VMOVUPS      384(R9), Z12
-	PREFETCHT0   1408(R9)
 	VBROADCASTSS (CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS (CX)(DX*1), Z13
@@ -11013,7 +11013,7 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   192(R10)
-	ADDQ         64(AX), R10
+	ADDQ         72(AX), R10
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R13
 	JGE          loop
@@ -11023,8 +11023,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R9)
 	VMOVUPS      (R9), Z12
-	PREFETCHT0   1024(R9)
 	VBROADCASTSS (CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS (CX)(DX*1), Z13
@@ -11060,9 +11060,9 @@ ran:
 	ADDQ    $0x08, R12
 	DECQ    R11
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z12
@@ -11080,7 +11080,7 @@ ran:
 	VADDPS  Z12, Z11, Z11
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z12
@@ -11109,10 +11109,10 @@ whole_biasM:
 	VADDPS       Z12, Z11, Z11
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z12
 	VADDPS  Z12, Z0, Z0
 	ADDQ    DX, CX
@@ -11151,11 +11151,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z12
-	VBROADCASTSS 140(AX), Z13
+	VBROADCASTSS 144(AX), Z12
+	VBROADCASTSS 148(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -11182,8 +11182,8 @@ whole_clamp:
 	VMINPS       Z11, Z13, Z11
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -11212,9 +11212,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z12
+	VPBROADCASTD 128(AX), Z12
 	VPCMPGTD     lane<>+0(SB), Z12, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z12
@@ -11232,7 +11232,7 @@ masked:
 	VADDPS       Z12, Z11, Z11
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z12
@@ -11261,10 +11261,10 @@ part_biasM:
 	VADDPS       Z12, Z11, Z11
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z12
 	VADDPS    Z12, Z0, Z0
 	ADDQ      DX, CX
@@ -11303,11 +11303,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z12
-	VBROADCASTSS 140(AX), Z13
+	VBROADCASTSS 144(AX), Z12
+	VBROADCASTSS 148(AX), Z13
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
 	VMAXPS       Z1, Z12, Z1
@@ -11334,8 +11334,8 @@ part_clamp:
 	VMINPS       Z11, Z13, Z11
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -11376,9 +11376,9 @@ TEXT ·f32_gemm_m13n16_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   40(AX), R11
-	MOVQ   48(AX), R12
+	MOVQ   64(AX), R10
+	MOVQ   48(AX), R11
+	MOVQ   56(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11401,13 +11401,13 @@ run:
 	ADDQ DX, SI
 	LEAQ (SI)(DX*4), DI
 	ADDQ DX, DI
-	MOVQ 32(AX), R13
+	MOVQ 40(AX), R13
 	SUBQ $0x04, R13
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R9)
 	VMOVUPS      (R9), Z13
-	PREFETCHT0   1024(R9)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z13, Z14, Z0
 	VBROADCASTSS (CX)(DX*1), Z14
@@ -11438,8 +11438,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   (R10)
+	PREFETCHT0   8320(R9)
 	VMOVUPS      128(R9), Z13
-	PREFETCHT0   1152(R9)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z13, Z14, Z0
 	VBROADCASTSS (CX)(DX*1), Z14
@@ -11470,8 +11470,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   64(R10)
+	PREFETCHT0   8448(R9)
 	VMOVUPS      256(R9), Z13
-	PREFETCHT0   1280(R9)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z13, Z14, Z0
 	VBROADCASTSS (CX)(DX*1), Z14
@@ -11502,8 +11502,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   128(R10)
+	PREFETCHT0   8576(R9)
 	VMOVUPS      384(R9), Z13
-	PREFETCHT0   1408(R9)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z13, Z14, Z0
 	VBROADCASTSS (CX)(DX*1), Z14
@@ -11534,7 +11534,7 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   192(R10)
-	ADDQ         64(AX), R10
+	ADDQ         72(AX), R10
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R13
 	JGE          loop
@@ -11544,8 +11544,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R9)
 	VMOVUPS      (R9), Z13
-	PREFETCHT0   1024(R9)
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z13, Z14, Z0
 	VBROADCASTSS (CX)(DX*1), Z14
@@ -11583,9 +11583,9 @@ ran:
 	ADDQ    $0x08, R12
 	DECQ    R11
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z13
@@ -11604,7 +11604,7 @@ ran:
 	VADDPS  Z13, Z12, Z12
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z13
@@ -11635,10 +11635,10 @@ whole_biasM:
 	VADDPS       Z13, Z12, Z12
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z13
 	VADDPS  Z13, Z0, Z0
 	ADDQ    DX, CX
@@ -11680,11 +11680,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z13
-	VBROADCASTSS 140(AX), Z14
+	VBROADCASTSS 144(AX), Z13
+	VBROADCASTSS 148(AX), Z14
 	VMAXPS       Z0, Z13, Z0
 	VMINPS       Z0, Z14, Z0
 	VMAXPS       Z1, Z13, Z1
@@ -11713,8 +11713,8 @@ whole_clamp:
 	VMINPS       Z12, Z14, Z12
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -11745,9 +11745,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z13
+	VPBROADCASTD 128(AX), Z13
 	VPCMPGTD     lane<>+0(SB), Z13, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z13
@@ -11766,7 +11766,7 @@ masked:
 	VADDPS       Z13, Z12, Z12
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z13
@@ -11797,10 +11797,10 @@ part_biasM:
 	VADDPS       Z13, Z12, Z12
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z13
 	VADDPS    Z13, Z0, Z0
 	ADDQ      DX, CX
@@ -11842,11 +11842,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z13
-	VBROADCASTSS 140(AX), Z14
+	VBROADCASTSS 144(AX), Z13
+	VBROADCASTSS 148(AX), Z14
 	VMAXPS       Z0, Z13, Z0
 	VMINPS       Z0, Z14, Z0
 	VMAXPS       Z1, Z13, Z1
@@ -11875,8 +11875,8 @@ part_clamp:
 	VMINPS       Z12, Z14, Z12
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -11919,9 +11919,9 @@ TEXT ·f32_gemm_m14n16_avx512(SB), $128-8
 	ADDQ   DX, DI
 	MOVQ   16(AX), R8
 	MOVQ   24(AX), R9
-	MOVQ   56(AX), R10
-	MOVQ   40(AX), R11
-	MOVQ   48(AX), R12
+	MOVQ   64(AX), R10
+	MOVQ   48(AX), R11
+	MOVQ   56(AX), R12
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11945,13 +11945,13 @@ run:
 	ADDQ DX, SI
 	LEAQ (SI)(DX*4), DI
 	ADDQ DX, DI
-	MOVQ 32(AX), R13
+	MOVQ 40(AX), R13
 	SUBQ $0x04, R13
 	JL   tail
 
 loop:
+	PREFETCHT0   8192(R9)
 	VMOVUPS      (R9), Z14
-	PREFETCHT0   1024(R9)
 	VBROADCASTSS (CX), Z15
 	VFMADD231PS  Z14, Z15, Z0
 	VBROADCASTSS (CX)(DX*1), Z15
@@ -11984,8 +11984,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   (R10)
+	PREFETCHT0   8320(R9)
 	VMOVUPS      128(R9), Z14
-	PREFETCHT0   1152(R9)
 	VBROADCASTSS (CX), Z15
 	VFMADD231PS  Z14, Z15, Z0
 	VBROADCASTSS (CX)(DX*1), Z15
@@ -12018,8 +12018,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   64(R10)
+	PREFETCHT0   8448(R9)
 	VMOVUPS      256(R9), Z14
-	PREFETCHT0   1280(R9)
 	VBROADCASTSS (CX), Z15
 	VFMADD231PS  Z14, Z15, Z0
 	VBROADCASTSS (CX)(DX*1), Z15
@@ -12052,8 +12052,8 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   128(R10)
+	PREFETCHT0   8576(R9)
 	VMOVUPS      384(R9), Z14
-	PREFETCHT0   1408(R9)
 	VBROADCASTSS (CX), Z15
 	VFMADD231PS  Z14, Z15, Z0
 	VBROADCASTSS (CX)(DX*1), Z15
@@ -12086,7 +12086,7 @@ loop:
 	ADDQ         R8, SI
 	ADDQ         R8, DI
 	PREFETCHT1   192(R10)
-	ADDQ         64(AX), R10
+	ADDQ         72(AX), R10
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x04, R13
 	JGE          loop
@@ -12096,8 +12096,8 @@ tail:
 	JZ   ran
 
 single:
+	PREFETCHT0   8192(R9)
 	VMOVUPS      (R9), Z14
-	PREFETCHT0   1024(R9)
 	VBROADCASTSS (CX), Z15
 	VFMADD231PS  Z14, Z15, Z0
 	VBROADCASTSS (CX)(DX*1), Z15
@@ -12137,9 +12137,9 @@ ran:
 	ADDQ    $0x08, R12
 	DECQ    R11
 	JNZ     run
-	CMPQ    120(AX), $0x10
+	CMPQ    128(AX), $0x10
 	JL      masked
-	MOVQ    104(AX), CX
+	MOVQ    112(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_biasM
 	VMOVUPS (CX), Z14
@@ -12159,7 +12159,7 @@ ran:
 	VADDPS  Z14, Z13, Z13
 
 whole_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_add
 	VBROADCASTSS (CX), Z14
@@ -12192,10 +12192,10 @@ whole_biasM:
 	VADDPS       Z14, Z13, Z13
 
 whole_add:
-	MOVQ    88(AX), CX
+	MOVQ    96(AX), CX
 	TESTQ   CX, CX
 	JZ      whole_clamp
-	MOVQ    96(AX), DX
+	MOVQ    104(AX), DX
 	VMOVUPS (CX), Z14
 	VADDPS  Z14, Z0, Z0
 	ADDQ    DX, CX
@@ -12240,11 +12240,11 @@ whole_add:
 	ADDQ    DX, CX
 
 whole_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           whole_store
-	VBROADCASTSS 136(AX), Z14
-	VBROADCASTSS 140(AX), Z15
+	VBROADCASTSS 144(AX), Z14
+	VBROADCASTSS 148(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -12275,8 +12275,8 @@ whole_clamp:
 	VMINPS       Z13, Z15, Z13
 
 whole_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, (CX)
@@ -12309,9 +12309,9 @@ whole_store:
 	RET
 
 masked:
-	VPBROADCASTD 120(AX), Z14
+	VPBROADCASTD 128(AX), Z14
 	VPCMPGTD     lane<>+0(SB), Z14, K1
-	MOVQ         104(AX), CX
+	MOVQ         112(AX), CX
 	TESTQ        CX, CX
 	JZ           part_biasM
 	VMOVUPS.Z    (CX), K1, Z14
@@ -12331,7 +12331,7 @@ masked:
 	VADDPS       Z14, Z13, Z13
 
 part_biasM:
-	MOVQ         112(AX), CX
+	MOVQ         120(AX), CX
 	TESTQ        CX, CX
 	JZ           part_add
 	VBROADCASTSS (CX), Z14
@@ -12364,10 +12364,10 @@ part_biasM:
 	VADDPS       Z14, Z13, Z13
 
 part_add:
-	MOVQ      88(AX), CX
+	MOVQ      96(AX), CX
 	TESTQ     CX, CX
 	JZ        part_clamp
-	MOVQ      96(AX), DX
+	MOVQ      104(AX), DX
 	VMOVUPS.Z (CX), K1, Z14
 	VADDPS    Z14, Z0, Z0
 	ADDQ      DX, CX
@@ -12412,11 +12412,11 @@ part_add:
 	ADDQ      DX, CX
 
 part_clamp:
-	MOVQ         128(AX), CX
+	MOVQ         136(AX), CX
 	TESTQ        CX, CX
 	JZ           part_store
-	VBROADCASTSS 136(AX), Z14
-	VBROADCASTSS 140(AX), Z15
+	VBROADCASTSS 144(AX), Z14
+	VBROADCASTSS 148(AX), Z15
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
 	VMAXPS       Z1, Z14, Z1
@@ -12447,8 +12447,8 @@ part_clamp:
 	VMINPS       Z13, Z15, Z13
 
 part_store:
-	MOVQ    72(AX), CX
-	MOVQ    80(AX), AX
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z1, K1, (CX)
@@ -12476,6 +12476,956 @@ part_store:
 	VMOVUPS Z12, K1, (CX)
 	ADDQ    AX, CX
 	VMOVUPS Z13, K1, (CX)
+	ADDQ    AX, CX
+	VZEROUPPER
+	RET
+
+// func f32_gemm_m1n128_avx512(a *tile)
+// Requires: AVX, AVX512F
+TEXT ·f32_gemm_m1n128_avx512(SB), $128-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), CX
+	LEAQ   (CX)(CX*2), CX
+	MOVQ   16(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	LEAQ   (SI)(SI*2), DI
+	MOVQ   48(AX), R8
+	MOVQ   56(AX), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+run:
+	MOVQ (R9), R10
+	MOVQ (AX), CX
+	LEAQ (CX)(R10*4), CX
+	MOVQ 40(AX), R10
+	SUBQ $0x04, R10
+	JL   tail
+
+loop:
+	VBROADCASTSS (CX), Z8
+	VMOVUPS      (BX), Z9
+	VFMADD231PS  Z9, Z8, Z0
+	VMOVUPS      64(BX), Z9
+	VFMADD231PS  Z9, Z8, Z1
+	VMOVUPS      (BX)(SI*1), Z9
+	VFMADD231PS  Z9, Z8, Z2
+	VMOVUPS      64(BX)(SI*1), Z9
+	VFMADD231PS  Z9, Z8, Z3
+	VMOVUPS      (BX)(SI*2), Z9
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      64(BX)(SI*2), Z9
+	VFMADD231PS  Z9, Z8, Z5
+	VMOVUPS      (BX)(DI*1), Z9
+	VFMADD231PS  Z9, Z8, Z6
+	VMOVUPS      64(BX)(DI*1), Z9
+	VFMADD231PS  Z9, Z8, Z7
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Z8
+	VMOVUPS      128(BX), Z9
+	VFMADD231PS  Z9, Z8, Z0
+	VMOVUPS      192(BX), Z9
+	VFMADD231PS  Z9, Z8, Z1
+	VMOVUPS      128(BX)(SI*1), Z9
+	VFMADD231PS  Z9, Z8, Z2
+	VMOVUPS      192(BX)(SI*1), Z9
+	VFMADD231PS  Z9, Z8, Z3
+	VMOVUPS      128(BX)(SI*2), Z9
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      192(BX)(SI*2), Z9
+	VFMADD231PS  Z9, Z8, Z5
+	VMOVUPS      128(BX)(DI*1), Z9
+	VFMADD231PS  Z9, Z8, Z6
+	VMOVUPS      192(BX)(DI*1), Z9
+	VFMADD231PS  Z9, Z8, Z7
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Z8
+	VMOVUPS      256(BX), Z9
+	VFMADD231PS  Z9, Z8, Z0
+	VMOVUPS      320(BX), Z9
+	VFMADD231PS  Z9, Z8, Z1
+	VMOVUPS      256(BX)(SI*1), Z9
+	VFMADD231PS  Z9, Z8, Z2
+	VMOVUPS      320(BX)(SI*1), Z9
+	VFMADD231PS  Z9, Z8, Z3
+	VMOVUPS      256(BX)(SI*2), Z9
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      320(BX)(SI*2), Z9
+	VFMADD231PS  Z9, Z8, Z5
+	VMOVUPS      256(BX)(DI*1), Z9
+	VFMADD231PS  Z9, Z8, Z6
+	VMOVUPS      320(BX)(DI*1), Z9
+	VFMADD231PS  Z9, Z8, Z7
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Z8
+	VMOVUPS      384(BX), Z9
+	VFMADD231PS  Z9, Z8, Z0
+	VMOVUPS      448(BX), Z9
+	VFMADD231PS  Z9, Z8, Z1
+	VMOVUPS      384(BX)(SI*1), Z9
+	VFMADD231PS  Z9, Z8, Z2
+	VMOVUPS      448(BX)(SI*1), Z9
+	VFMADD231PS  Z9, Z8, Z3
+	VMOVUPS      384(BX)(SI*2), Z9
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      448(BX)(SI*2), Z9
+	VFMADD231PS  Z9, Z8, Z5
+	VMOVUPS      384(BX)(DI*1), Z9
+	VFMADD231PS  Z9, Z8, Z6
+	VMOVUPS      448(BX)(DI*1), Z9
+	VFMADD231PS  Z9, Z8, Z7
+	ADDQ         DX, CX
+	ADDQ         $0x00000200, BX
+	SUBQ         $0x04, R10
+	JGE          loop
+
+tail:
+	ADDQ $0x04, R10
+	JZ   ran
+
+single:
+	VBROADCASTSS (CX), Z8
+	VMOVUPS      (BX), Z9
+	VFMADD231PS  Z9, Z8, Z0
+	VMOVUPS      64(BX), Z9
+	VFMADD231PS  Z9, Z8, Z1
+	VMOVUPS      (BX)(SI*1), Z9
+	VFMADD231PS  Z9, Z8, Z2
+	VMOVUPS      64(BX)(SI*1), Z9
+	VFMADD231PS  Z9, Z8, Z3
+	VMOVUPS      (BX)(SI*2), Z9
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      64(BX)(SI*2), Z9
+	VFMADD231PS  Z9, Z8, Z5
+	VMOVUPS      (BX)(DI*1), Z9
+	VFMADD231PS  Z9, Z8, Z6
+	VMOVUPS      64(BX)(DI*1), Z9
+	VFMADD231PS  Z9, Z8, Z7
+	ADDQ         DX, CX
+	ADDQ         $0x00000080, BX
+	DECQ         R10
+	JNZ          single
+
+ran:
+	ADDQ    $0x08, R9
+	DECQ    R8
+	JNZ     run
+	MOVQ    112(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_biasM
+	VMOVUPS (CX), Z8
+	VADDPS  Z8, Z0, Z0
+	VMOVUPS 64(CX), Z8
+	VADDPS  Z8, Z1, Z1
+	VMOVUPS 128(CX), Z8
+	VADDPS  Z8, Z2, Z2
+	VMOVUPS 192(CX), Z8
+	VADDPS  Z8, Z3, Z3
+	VMOVUPS 256(CX), Z8
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS 320(CX), Z8
+	VADDPS  Z8, Z5, Z5
+	VMOVUPS 384(CX), Z8
+	VADDPS  Z8, Z6, Z6
+	VMOVUPS 448(CX), Z8
+	VADDPS  Z8, Z7, Z7
+
+whole_biasM:
+	MOVQ         120(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_add
+	VBROADCASTSS (CX), Z8
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z8, Z1, Z1
+	VADDPS       Z8, Z2, Z2
+	VADDPS       Z8, Z3, Z3
+	VADDPS       Z8, Z4, Z4
+	VADDPS       Z8, Z5, Z5
+	VADDPS       Z8, Z6, Z6
+	VADDPS       Z8, Z7, Z7
+
+whole_add:
+	MOVQ    96(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_clamp
+	MOVQ    104(AX), DX
+	VMOVUPS (CX), Z8
+	VADDPS  Z8, Z0, Z0
+	VMOVUPS 64(CX), Z8
+	VADDPS  Z8, Z1, Z1
+	VMOVUPS 128(CX), Z8
+	VADDPS  Z8, Z2, Z2
+	VMOVUPS 192(CX), Z8
+	VADDPS  Z8, Z3, Z3
+	VMOVUPS 256(CX), Z8
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS 320(CX), Z8
+	VADDPS  Z8, Z5, Z5
+	VMOVUPS 384(CX), Z8
+	VADDPS  Z8, Z6, Z6
+	VMOVUPS 448(CX), Z8
+	VADDPS  Z8, Z7, Z7
+	ADDQ    DX, CX
+
+whole_clamp:
+	MOVQ         136(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_store
+	VBROADCASTSS 144(AX), Z8
+	VBROADCASTSS 148(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+whole_store:
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	VMOVUPS Z4, 256(CX)
+	VMOVUPS Z5, 320(CX)
+	VMOVUPS Z6, 384(CX)
+	VMOVUPS Z7, 448(CX)
+	ADDQ    AX, CX
+	VZEROUPPER
+	RET
+
+// func f32_gemm_m2n128_avx512(a *tile)
+// Requires: AVX, AVX512F
+TEXT ·f32_gemm_m2n128_avx512(SB), $128-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	LEAQ   (DX)(DX*2), CX
+	MOVQ   16(AX), BX
+	MOVQ   24(AX), SI
+	MOVQ   32(AX), DI
+	LEAQ   (DI)(DI*2), R8
+	MOVQ   48(AX), R9
+	MOVQ   56(AX), R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+run:
+	MOVQ (R10), R11
+	MOVQ (AX), CX
+	LEAQ (CX)(R11*4), CX
+	MOVQ 40(AX), R11
+	SUBQ $0x04, R11
+	JL   tail
+
+loop:
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS (CX)(DX*1), Z17
+	VMOVUPS      (SI), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z8
+	VMOVUPS      64(SI), Z18
+	VFMADD231PS  Z18, Z16, Z1
+	VFMADD231PS  Z18, Z17, Z9
+	VMOVUPS      (SI)(DI*1), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z10
+	VMOVUPS      64(SI)(DI*1), Z18
+	VFMADD231PS  Z18, Z16, Z3
+	VFMADD231PS  Z18, Z17, Z11
+	VMOVUPS      (SI)(DI*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z12
+	VMOVUPS      64(SI)(DI*2), Z18
+	VFMADD231PS  Z18, Z16, Z5
+	VFMADD231PS  Z18, Z17, Z13
+	VMOVUPS      (SI)(R8*1), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z14
+	VMOVUPS      64(SI)(R8*1), Z18
+	VFMADD231PS  Z18, Z16, Z7
+	VFMADD231PS  Z18, Z17, Z15
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS (CX)(DX*1), Z17
+	VMOVUPS      128(SI), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z8
+	VMOVUPS      192(SI), Z18
+	VFMADD231PS  Z18, Z16, Z1
+	VFMADD231PS  Z18, Z17, Z9
+	VMOVUPS      128(SI)(DI*1), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z10
+	VMOVUPS      192(SI)(DI*1), Z18
+	VFMADD231PS  Z18, Z16, Z3
+	VFMADD231PS  Z18, Z17, Z11
+	VMOVUPS      128(SI)(DI*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z12
+	VMOVUPS      192(SI)(DI*2), Z18
+	VFMADD231PS  Z18, Z16, Z5
+	VFMADD231PS  Z18, Z17, Z13
+	VMOVUPS      128(SI)(R8*1), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z14
+	VMOVUPS      192(SI)(R8*1), Z18
+	VFMADD231PS  Z18, Z16, Z7
+	VFMADD231PS  Z18, Z17, Z15
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS (CX)(DX*1), Z17
+	VMOVUPS      256(SI), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z8
+	VMOVUPS      320(SI), Z18
+	VFMADD231PS  Z18, Z16, Z1
+	VFMADD231PS  Z18, Z17, Z9
+	VMOVUPS      256(SI)(DI*1), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z10
+	VMOVUPS      320(SI)(DI*1), Z18
+	VFMADD231PS  Z18, Z16, Z3
+	VFMADD231PS  Z18, Z17, Z11
+	VMOVUPS      256(SI)(DI*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z12
+	VMOVUPS      320(SI)(DI*2), Z18
+	VFMADD231PS  Z18, Z16, Z5
+	VFMADD231PS  Z18, Z17, Z13
+	VMOVUPS      256(SI)(R8*1), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z14
+	VMOVUPS      320(SI)(R8*1), Z18
+	VFMADD231PS  Z18, Z16, Z7
+	VFMADD231PS  Z18, Z17, Z15
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS (CX)(DX*1), Z17
+	VMOVUPS      384(SI), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z8
+	VMOVUPS      448(SI), Z18
+	VFMADD231PS  Z18, Z16, Z1
+	VFMADD231PS  Z18, Z17, Z9
+	VMOVUPS      384(SI)(DI*1), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z10
+	VMOVUPS      448(SI)(DI*1), Z18
+	VFMADD231PS  Z18, Z16, Z3
+	VFMADD231PS  Z18, Z17, Z11
+	VMOVUPS      384(SI)(DI*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z12
+	VMOVUPS      448(SI)(DI*2), Z18
+	VFMADD231PS  Z18, Z16, Z5
+	VFMADD231PS  Z18, Z17, Z13
+	VMOVUPS      384(SI)(R8*1), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z14
+	VMOVUPS      448(SI)(R8*1), Z18
+	VFMADD231PS  Z18, Z16, Z7
+	VFMADD231PS  Z18, Z17, Z15
+	ADDQ         BX, CX
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x04, R11
+	JGE          loop
+
+tail:
+	ADDQ $0x04, R11
+	JZ   ran
+
+single:
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS (CX)(DX*1), Z17
+	VMOVUPS      (SI), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z8
+	VMOVUPS      64(SI), Z18
+	VFMADD231PS  Z18, Z16, Z1
+	VFMADD231PS  Z18, Z17, Z9
+	VMOVUPS      (SI)(DI*1), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z10
+	VMOVUPS      64(SI)(DI*1), Z18
+	VFMADD231PS  Z18, Z16, Z3
+	VFMADD231PS  Z18, Z17, Z11
+	VMOVUPS      (SI)(DI*2), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z12
+	VMOVUPS      64(SI)(DI*2), Z18
+	VFMADD231PS  Z18, Z16, Z5
+	VFMADD231PS  Z18, Z17, Z13
+	VMOVUPS      (SI)(R8*1), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z14
+	VMOVUPS      64(SI)(R8*1), Z18
+	VFMADD231PS  Z18, Z16, Z7
+	VFMADD231PS  Z18, Z17, Z15
+	ADDQ         BX, CX
+	ADDQ         $0x00000080, SI
+	DECQ         R11
+	JNZ          single
+
+ran:
+	ADDQ    $0x08, R10
+	DECQ    R9
+	JNZ     run
+	MOVQ    112(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_biasM
+	VMOVUPS (CX), Z16
+	VADDPS  Z16, Z0, Z0
+	VADDPS  Z16, Z8, Z8
+	VMOVUPS 64(CX), Z16
+	VADDPS  Z16, Z1, Z1
+	VADDPS  Z16, Z9, Z9
+	VMOVUPS 128(CX), Z16
+	VADDPS  Z16, Z2, Z2
+	VADDPS  Z16, Z10, Z10
+	VMOVUPS 192(CX), Z16
+	VADDPS  Z16, Z3, Z3
+	VADDPS  Z16, Z11, Z11
+	VMOVUPS 256(CX), Z16
+	VADDPS  Z16, Z4, Z4
+	VADDPS  Z16, Z12, Z12
+	VMOVUPS 320(CX), Z16
+	VADDPS  Z16, Z5, Z5
+	VADDPS  Z16, Z13, Z13
+	VMOVUPS 384(CX), Z16
+	VADDPS  Z16, Z6, Z6
+	VADDPS  Z16, Z14, Z14
+	VMOVUPS 448(CX), Z16
+	VADDPS  Z16, Z7, Z7
+	VADDPS  Z16, Z15, Z15
+
+whole_biasM:
+	MOVQ         120(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_add
+	VBROADCASTSS (CX), Z16
+	VADDPS       Z16, Z0, Z0
+	VADDPS       Z16, Z1, Z1
+	VADDPS       Z16, Z2, Z2
+	VADDPS       Z16, Z3, Z3
+	VADDPS       Z16, Z4, Z4
+	VADDPS       Z16, Z5, Z5
+	VADDPS       Z16, Z6, Z6
+	VADDPS       Z16, Z7, Z7
+	VBROADCASTSS 4(CX), Z16
+	VADDPS       Z16, Z8, Z8
+	VADDPS       Z16, Z9, Z9
+	VADDPS       Z16, Z10, Z10
+	VADDPS       Z16, Z11, Z11
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z16, Z13, Z13
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z16, Z15, Z15
+
+whole_add:
+	MOVQ    96(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_clamp
+	MOVQ    104(AX), DX
+	VMOVUPS (CX), Z16
+	VADDPS  Z16, Z0, Z0
+	VMOVUPS 64(CX), Z16
+	VADDPS  Z16, Z1, Z1
+	VMOVUPS 128(CX), Z16
+	VADDPS  Z16, Z2, Z2
+	VMOVUPS 192(CX), Z16
+	VADDPS  Z16, Z3, Z3
+	VMOVUPS 256(CX), Z16
+	VADDPS  Z16, Z4, Z4
+	VMOVUPS 320(CX), Z16
+	VADDPS  Z16, Z5, Z5
+	VMOVUPS 384(CX), Z16
+	VADDPS  Z16, Z6, Z6
+	VMOVUPS 448(CX), Z16
+	VADDPS  Z16, Z7, Z7
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z16
+	VADDPS  Z16, Z8, Z8
+	VMOVUPS 64(CX), Z16
+	VADDPS  Z16, Z9, Z9
+	VMOVUPS 128(CX), Z16
+	VADDPS  Z16, Z10, Z10
+	VMOVUPS 192(CX), Z16
+	VADDPS  Z16, Z11, Z11
+	VMOVUPS 256(CX), Z16
+	VADDPS  Z16, Z12, Z12
+	VMOVUPS 320(CX), Z16
+	VADDPS  Z16, Z13, Z13
+	VMOVUPS 384(CX), Z16
+	VADDPS  Z16, Z14, Z14
+	VMOVUPS 448(CX), Z16
+	VADDPS  Z16, Z15, Z15
+	ADDQ    DX, CX
+
+whole_clamp:
+	MOVQ         136(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_store
+	VBROADCASTSS 144(AX), Z16
+	VBROADCASTSS 148(AX), Z17
+	VMAXPS       Z0, Z16, Z0
+	VMINPS       Z0, Z17, Z0
+	VMAXPS       Z1, Z16, Z1
+	VMINPS       Z1, Z17, Z1
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMAXPS       Z3, Z16, Z3
+	VMINPS       Z3, Z17, Z3
+	VMAXPS       Z4, Z16, Z4
+	VMINPS       Z4, Z17, Z4
+	VMAXPS       Z5, Z16, Z5
+	VMINPS       Z5, Z17, Z5
+	VMAXPS       Z6, Z16, Z6
+	VMINPS       Z6, Z17, Z6
+	VMAXPS       Z7, Z16, Z7
+	VMINPS       Z7, Z17, Z7
+	VMAXPS       Z8, Z16, Z8
+	VMINPS       Z8, Z17, Z8
+	VMAXPS       Z9, Z16, Z9
+	VMINPS       Z9, Z17, Z9
+	VMAXPS       Z10, Z16, Z10
+	VMINPS       Z10, Z17, Z10
+	VMAXPS       Z11, Z16, Z11
+	VMINPS       Z11, Z17, Z11
+	VMAXPS       Z12, Z16, Z12
+	VMINPS       Z12, Z17, Z12
+	VMAXPS       Z13, Z16, Z13
+	VMINPS       Z13, Z17, Z13
+	VMAXPS       Z14, Z16, Z14
+	VMINPS       Z14, Z17, Z14
+	VMAXPS       Z15, Z16, Z15
+	VMINPS       Z15, Z17, Z15
+
+whole_store:
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	VMOVUPS Z4, 256(CX)
+	VMOVUPS Z5, 320(CX)
+	VMOVUPS Z6, 384(CX)
+	VMOVUPS Z7, 448(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	VMOVUPS Z10, 128(CX)
+	VMOVUPS Z11, 192(CX)
+	VMOVUPS Z12, 256(CX)
+	VMOVUPS Z13, 320(CX)
+	VMOVUPS Z14, 384(CX)
+	VMOVUPS Z15, 448(CX)
+	ADDQ    AX, CX
+	VZEROUPPER
+	RET
+
+// func f32_gemm_m1n64_avx512(a *tile)
+// Requires: AVX, AVX512F
+TEXT ·f32_gemm_m1n64_avx512(SB), $128-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), CX
+	LEAQ   (CX)(CX*2), CX
+	MOVQ   16(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   56(AX), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+run:
+	MOVQ (R8), R9
+	MOVQ (AX), CX
+	LEAQ (CX)(R9*4), CX
+	MOVQ 40(AX), R9
+	SUBQ $0x04, R9
+	JL   tail
+
+loop:
+	VBROADCASTSS (CX), Z4
+	VMOVUPS      (BX), Z5
+	VFMADD231PS  Z5, Z4, Z0
+	VMOVUPS      64(BX), Z5
+	VFMADD231PS  Z5, Z4, Z1
+	VMOVUPS      (BX)(SI*1), Z5
+	VFMADD231PS  Z5, Z4, Z2
+	VMOVUPS      64(BX)(SI*1), Z5
+	VFMADD231PS  Z5, Z4, Z3
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Z4
+	VMOVUPS      128(BX), Z5
+	VFMADD231PS  Z5, Z4, Z0
+	VMOVUPS      192(BX), Z5
+	VFMADD231PS  Z5, Z4, Z1
+	VMOVUPS      128(BX)(SI*1), Z5
+	VFMADD231PS  Z5, Z4, Z2
+	VMOVUPS      192(BX)(SI*1), Z5
+	VFMADD231PS  Z5, Z4, Z3
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Z4
+	VMOVUPS      256(BX), Z5
+	VFMADD231PS  Z5, Z4, Z0
+	VMOVUPS      320(BX), Z5
+	VFMADD231PS  Z5, Z4, Z1
+	VMOVUPS      256(BX)(SI*1), Z5
+	VFMADD231PS  Z5, Z4, Z2
+	VMOVUPS      320(BX)(SI*1), Z5
+	VFMADD231PS  Z5, Z4, Z3
+	ADDQ         DX, CX
+	VBROADCASTSS (CX), Z4
+	VMOVUPS      384(BX), Z5
+	VFMADD231PS  Z5, Z4, Z0
+	VMOVUPS      448(BX), Z5
+	VFMADD231PS  Z5, Z4, Z1
+	VMOVUPS      384(BX)(SI*1), Z5
+	VFMADD231PS  Z5, Z4, Z2
+	VMOVUPS      448(BX)(SI*1), Z5
+	VFMADD231PS  Z5, Z4, Z3
+	ADDQ         DX, CX
+	ADDQ         $0x00000200, BX
+	SUBQ         $0x04, R9
+	JGE          loop
+
+tail:
+	ADDQ $0x04, R9
+	JZ   ran
+
+single:
+	VBROADCASTSS (CX), Z4
+	VMOVUPS      (BX), Z5
+	VFMADD231PS  Z5, Z4, Z0
+	VMOVUPS      64(BX), Z5
+	VFMADD231PS  Z5, Z4, Z1
+	VMOVUPS      (BX)(SI*1), Z5
+	VFMADD231PS  Z5, Z4, Z2
+	VMOVUPS      64(BX)(SI*1), Z5
+	VFMADD231PS  Z5, Z4, Z3
+	ADDQ         DX, CX
+	ADDQ         $0x00000080, BX
+	DECQ         R9
+	JNZ          single
+
+ran:
+	ADDQ    $0x08, R8
+	DECQ    DI
+	JNZ     run
+	MOVQ    112(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_biasM
+	VMOVUPS (CX), Z4
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS 64(CX), Z4
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS 128(CX), Z4
+	VADDPS  Z4, Z2, Z2
+	VMOVUPS 192(CX), Z4
+	VADDPS  Z4, Z3, Z3
+
+whole_biasM:
+	MOVQ         120(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_add
+	VBROADCASTSS (CX), Z4
+	VADDPS       Z4, Z0, Z0
+	VADDPS       Z4, Z1, Z1
+	VADDPS       Z4, Z2, Z2
+	VADDPS       Z4, Z3, Z3
+
+whole_add:
+	MOVQ    96(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_clamp
+	MOVQ    104(AX), DX
+	VMOVUPS (CX), Z4
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS 64(CX), Z4
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS 128(CX), Z4
+	VADDPS  Z4, Z2, Z2
+	VMOVUPS 192(CX), Z4
+	VADDPS  Z4, Z3, Z3
+	ADDQ    DX, CX
+
+whole_clamp:
+	MOVQ         136(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_store
+	VBROADCASTSS 144(AX), Z4
+	VBROADCASTSS 148(AX), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+
+whole_store:
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    AX, CX
+	VZEROUPPER
+	RET
+
+// func f32_gemm_m2n64_avx512(a *tile)
+// Requires: AVX, AVX512F
+TEXT ·f32_gemm_m2n64_avx512(SB), $128-8
+	MOVQ   a+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	LEAQ   (DX)(DX*2), CX
+	MOVQ   16(AX), BX
+	MOVQ   24(AX), SI
+	MOVQ   32(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   56(AX), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+run:
+	MOVQ (R9), R10
+	MOVQ (AX), CX
+	LEAQ (CX)(R10*4), CX
+	MOVQ 40(AX), R10
+	SUBQ $0x04, R10
+	JL   tail
+
+loop:
+	VBROADCASTSS (CX), Z8
+	VBROADCASTSS (CX)(DX*1), Z9
+	VMOVUPS      (SI), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z4
+	VMOVUPS      64(SI), Z10
+	VFMADD231PS  Z10, Z8, Z1
+	VFMADD231PS  Z10, Z9, Z5
+	VMOVUPS      (SI)(DI*1), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z6
+	VMOVUPS      64(SI)(DI*1), Z10
+	VFMADD231PS  Z10, Z8, Z3
+	VFMADD231PS  Z10, Z9, Z7
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z8
+	VBROADCASTSS (CX)(DX*1), Z9
+	VMOVUPS      128(SI), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z4
+	VMOVUPS      192(SI), Z10
+	VFMADD231PS  Z10, Z8, Z1
+	VFMADD231PS  Z10, Z9, Z5
+	VMOVUPS      128(SI)(DI*1), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z6
+	VMOVUPS      192(SI)(DI*1), Z10
+	VFMADD231PS  Z10, Z8, Z3
+	VFMADD231PS  Z10, Z9, Z7
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z8
+	VBROADCASTSS (CX)(DX*1), Z9
+	VMOVUPS      256(SI), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z4
+	VMOVUPS      320(SI), Z10
+	VFMADD231PS  Z10, Z8, Z1
+	VFMADD231PS  Z10, Z9, Z5
+	VMOVUPS      256(SI)(DI*1), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z6
+	VMOVUPS      320(SI)(DI*1), Z10
+	VFMADD231PS  Z10, Z8, Z3
+	VFMADD231PS  Z10, Z9, Z7
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z8
+	VBROADCASTSS (CX)(DX*1), Z9
+	VMOVUPS      384(SI), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z4
+	VMOVUPS      448(SI), Z10
+	VFMADD231PS  Z10, Z8, Z1
+	VFMADD231PS  Z10, Z9, Z5
+	VMOVUPS      384(SI)(DI*1), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z6
+	VMOVUPS      448(SI)(DI*1), Z10
+	VFMADD231PS  Z10, Z8, Z3
+	VFMADD231PS  Z10, Z9, Z7
+	ADDQ         BX, CX
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x04, R10
+	JGE          loop
+
+tail:
+	ADDQ $0x04, R10
+	JZ   ran
+
+single:
+	VBROADCASTSS (CX), Z8
+	VBROADCASTSS (CX)(DX*1), Z9
+	VMOVUPS      (SI), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z4
+	VMOVUPS      64(SI), Z10
+	VFMADD231PS  Z10, Z8, Z1
+	VFMADD231PS  Z10, Z9, Z5
+	VMOVUPS      (SI)(DI*1), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z6
+	VMOVUPS      64(SI)(DI*1), Z10
+	VFMADD231PS  Z10, Z8, Z3
+	VFMADD231PS  Z10, Z9, Z7
+	ADDQ         BX, CX
+	ADDQ         $0x00000080, SI
+	DECQ         R10
+	JNZ          single
+
+ran:
+	ADDQ    $0x08, R9
+	DECQ    R8
+	JNZ     run
+	MOVQ    112(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_biasM
+	VMOVUPS (CX), Z8
+	VADDPS  Z8, Z0, Z0
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS 64(CX), Z8
+	VADDPS  Z8, Z1, Z1
+	VADDPS  Z8, Z5, Z5
+	VMOVUPS 128(CX), Z8
+	VADDPS  Z8, Z2, Z2
+	VADDPS  Z8, Z6, Z6
+	VMOVUPS 192(CX), Z8
+	VADDPS  Z8, Z3, Z3
+	VADDPS  Z8, Z7, Z7
+
+whole_biasM:
+	MOVQ         120(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_add
+	VBROADCASTSS (CX), Z8
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z8, Z1, Z1
+	VADDPS       Z8, Z2, Z2
+	VADDPS       Z8, Z3, Z3
+	VBROADCASTSS 4(CX), Z8
+	VADDPS       Z8, Z4, Z4
+	VADDPS       Z8, Z5, Z5
+	VADDPS       Z8, Z6, Z6
+	VADDPS       Z8, Z7, Z7
+
+whole_add:
+	MOVQ    96(AX), CX
+	TESTQ   CX, CX
+	JZ      whole_clamp
+	MOVQ    104(AX), DX
+	VMOVUPS (CX), Z8
+	VADDPS  Z8, Z0, Z0
+	VMOVUPS 64(CX), Z8
+	VADDPS  Z8, Z1, Z1
+	VMOVUPS 128(CX), Z8
+	VADDPS  Z8, Z2, Z2
+	VMOVUPS 192(CX), Z8
+	VADDPS  Z8, Z3, Z3
+	ADDQ    DX, CX
+	VMOVUPS (CX), Z8
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS 64(CX), Z8
+	VADDPS  Z8, Z5, Z5
+	VMOVUPS 128(CX), Z8
+	VADDPS  Z8, Z6, Z6
+	VMOVUPS 192(CX), Z8
+	VADDPS  Z8, Z7, Z7
+	ADDQ    DX, CX
+
+whole_clamp:
+	MOVQ         136(AX), CX
+	TESTQ        CX, CX
+	JZ           whole_store
+	VBROADCASTSS 144(AX), Z8
+	VBROADCASTSS 148(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+whole_store:
+	MOVQ    80(AX), CX
+	MOVQ    88(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
 	ADDQ    AX, CX
 	VZEROUPPER
 	RET

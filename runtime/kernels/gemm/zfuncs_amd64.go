@@ -17,5 +17,12 @@ var narrow = [len(rows)][]func(*tile){
 	{},
 }
 
+// wide holds functions for several panels, or a whole one where the row's tile is half of it, widest first. All their columns must
+// exist. Each sum has the order of the usual tile's.
+var wide = [len(rows)][]width{
+	{{128, []func(*tile){f32_gemm_m1n128_avx512, f32_gemm_m2n128_avx512}}, {64, []func(*tile){f32_gemm_m1n64_avx512, f32_gemm_m2n64_avx512}}},
+	{{64, []func(*tile){f32_gemm_m1n64_avx2}}, {32, []func(*tile){f32_gemm_m1n32_avx2, f32_gemm_m2n32_avx2}}},
+}
+
 // packStrip transposes 8 columns into a panel.
 func packStrip(s *strip) { f32_gemm_packt_u8_avx2(s) }

@@ -20,6 +20,7 @@ type tile struct {
 	rsa   uintptr  // from a row of A to the next
 	csa   uintptr  // from a k of A to the next
 	b     *float32 // panel; k advances by 128 bytes
+	panel uintptr  // from a panel to the next, for kernels of several
 	k     int      // terms of a run; may be 0
 	runs  int      // runs of terms, at least 1
 	offs  *int     // where each run begins in a row of A, in elements
