@@ -338,6 +338,9 @@ func (f family) kernel(a *gen.Asm, m int) {
 			a.ADDQ(csa, p)
 		}
 	}
+	if !f.wide {
+		f.fetchC(a, m)
+	}
 	a.Label("run")
 	a.MOVQ(Mem{Base: offs}, K)
 	a.MOVQ(a.Arg("a"), A.base[0])
@@ -372,6 +375,18 @@ func (f family) kernel(a *gen.Asm, m int) {
 	a.DECQ(runs)
 	a.JNZ(LabelRef("run"))
 	f.finish(a, sums)
+}
+
+// fetchC fetches the tile of C while the sums are made: the product of a block of terms that is not the first adds to it, and it has
+// left L2 since.
+func (f family) fetchC(a *gen.Asm, m int) {
+	c, ldc := a.LoadInt("c"), a.LoadInt("ldc")
+	for range m {
+		for line := 0; line < f.cols()*4; line += 64 {
+			a.PREFETCHT0(Mem{Base: c, Disp: line})
+		}
+		a.ADDQ(ldc, c)
+	}
 }
 
 // finish adds, clamps and stores the sums: once for whole tiles, once with masked columns.

@@ -26,9 +26,9 @@ const Panel = 32
 const (
 	blockK = 1024 // terms summed in registers before C is touched again
 	blockM = 168  // rows of A that stay in L2: 12 tiles of 14 rows, 28 of 6
-	// Rows at multiples of 4 KiB share a set of L1, which has 8 to 12 ways: so many rows stay there. Measured at 128x768x3072 on Zen 5:
-	// tiles of 8 rows 254 GFLOP/s, a copy of A at other distances 231 to 250, tiles of 13 rows 240.
-	crowded = 8
+	// Rows at multiples of 4 KiB share a set of L1, which has 12 ways or fewer: so many rows leave two to B. On Zen 5 such products run
+	// at 94 % of the roof with tiles of 10 rows, 93 of 8, 92 of 13; a copy of A at other distances takes more time than it saves.
+	crowded = 10
 )
 
 // Unit is the number of columns of which parts of a product of m rows should have a multiple: one panel, or where rows are few, as many

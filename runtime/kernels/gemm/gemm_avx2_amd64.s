@@ -7,17 +7,21 @@
 // func f32_gemm_m1n16_avx2(a *tile)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·f32_gemm_m1n16_avx2(SB), $128-8
-	MOVQ   a+0(FP), AX
-	MOVQ   (AX), CX
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   64(AX), SI
-	MOVQ   48(AX), DI
-	MOVQ   56(AX), R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
+	MOVQ       a+0(FP), AX
+	MOVQ       (AX), CX
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), CX
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), BX
+	MOVQ       64(AX), SI
+	MOVQ       48(AX), DI
+	MOVQ       56(AX), R8
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), R9
+	PREFETCHT0 (CX)
+	ADDQ       R9, CX
 
 run:
 	MOVQ (R8), R9
@@ -222,19 +226,25 @@ GLOBL lane<>(SB), RODATA|NOPTR, $128
 // func f32_gemm_m2n16_avx2(a *tile)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·f32_gemm_m2n16_avx2(SB), $128-8
-	MOVQ   a+0(FP), AX
-	MOVQ   (AX), CX
-	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), CX
-	MOVQ   16(AX), BX
-	MOVQ   24(AX), SI
-	MOVQ   64(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	MOVQ       a+0(FP), AX
+	MOVQ       (AX), CX
+	MOVQ       8(AX), DX
+	LEAQ       (DX)(DX*2), CX
+	MOVQ       16(AX), BX
+	MOVQ       24(AX), SI
+	MOVQ       64(AX), DI
+	MOVQ       48(AX), R8
+	MOVQ       56(AX), R9
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), R10
+	PREFETCHT0 (CX)
+	ADDQ       R10, CX
+	PREFETCHT0 (CX)
+	ADDQ       R10, CX
 
 run:
 	MOVQ (R9), R10
@@ -454,21 +464,29 @@ part_store:
 // func f32_gemm_m3n16_avx2(a *tile)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·f32_gemm_m3n16_avx2(SB), $128-8
-	MOVQ   a+0(FP), AX
-	MOVQ   (AX), CX
-	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), CX
-	MOVQ   16(AX), BX
-	MOVQ   24(AX), SI
-	MOVQ   64(AX), DI
-	MOVQ   48(AX), R8
-	MOVQ   56(AX), R9
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
+	MOVQ       a+0(FP), AX
+	MOVQ       (AX), CX
+	MOVQ       8(AX), DX
+	LEAQ       (DX)(DX*2), CX
+	MOVQ       16(AX), BX
+	MOVQ       24(AX), SI
+	MOVQ       64(AX), DI
+	MOVQ       48(AX), R8
+	MOVQ       56(AX), R9
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), R10
+	PREFETCHT0 (CX)
+	ADDQ       R10, CX
+	PREFETCHT0 (CX)
+	ADDQ       R10, CX
+	PREFETCHT0 (CX)
+	ADDQ       R10, CX
 
 run:
 	MOVQ (R9), R10
@@ -737,23 +755,33 @@ part_store:
 // func f32_gemm_m4n16_avx2(a *tile)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·f32_gemm_m4n16_avx2(SB), $128-8
-	MOVQ   a+0(FP), AX
-	MOVQ   (AX), CX
-	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   16(AX), SI
-	MOVQ   24(AX), DI
-	MOVQ   64(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
+	MOVQ       a+0(FP), AX
+	MOVQ       (AX), CX
+	MOVQ       8(AX), DX
+	LEAQ       (DX)(DX*2), BX
+	MOVQ       16(AX), SI
+	MOVQ       24(AX), DI
+	MOVQ       64(AX), R8
+	MOVQ       48(AX), R9
+	MOVQ       56(AX), R10
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), R11
+	PREFETCHT0 (CX)
+	ADDQ       R11, CX
+	PREFETCHT0 (CX)
+	ADDQ       R11, CX
+	PREFETCHT0 (CX)
+	ADDQ       R11, CX
+	PREFETCHT0 (CX)
+	ADDQ       R11, CX
 
 run:
 	MOVQ (R10), R11
@@ -1071,25 +1099,37 @@ part_store:
 // func f32_gemm_m5n16_avx2(a *tile)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·f32_gemm_m5n16_avx2(SB), $128-8
-	MOVQ   a+0(FP), AX
-	MOVQ   (AX), CX
-	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	MOVQ   16(AX), SI
-	MOVQ   24(AX), DI
-	MOVQ   64(AX), R8
-	MOVQ   48(AX), R9
-	MOVQ   56(AX), R10
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
+	MOVQ       a+0(FP), AX
+	MOVQ       (AX), CX
+	MOVQ       8(AX), DX
+	LEAQ       (DX)(DX*2), BX
+	MOVQ       16(AX), SI
+	MOVQ       24(AX), DI
+	MOVQ       64(AX), R8
+	MOVQ       48(AX), R9
+	MOVQ       56(AX), R10
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), R11
+	PREFETCHT0 (CX)
+	ADDQ       R11, CX
+	PREFETCHT0 (CX)
+	ADDQ       R11, CX
+	PREFETCHT0 (CX)
+	ADDQ       R11, CX
+	PREFETCHT0 (CX)
+	ADDQ       R11, CX
+	PREFETCHT0 (CX)
+	ADDQ       R11, CX
 
 run:
 	MOVQ (R10), R11
@@ -1456,29 +1496,43 @@ part_store:
 // func f32_gemm_m6n16_avx2(a *tile)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·f32_gemm_m6n16_avx2(SB), $128-8
-	MOVQ   a+0(FP), AX
-	MOVQ   (AX), CX
-	MOVQ   8(AX), DX
-	LEAQ   (DX)(DX*2), BX
-	LEAQ   (CX)(DX*4), SI
-	ADDQ   DX, SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
-	MOVQ   64(AX), R9
-	MOVQ   48(AX), R10
-	MOVQ   56(AX), R11
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
+	MOVQ       a+0(FP), AX
+	MOVQ       (AX), CX
+	MOVQ       8(AX), DX
+	LEAQ       (DX)(DX*2), BX
+	LEAQ       (CX)(DX*4), SI
+	ADDQ       DX, SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       64(AX), R9
+	MOVQ       48(AX), R10
+	MOVQ       56(AX), R11
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       80(AX), CX
+	MOVQ       88(AX), SI
+	PREFETCHT0 (CX)
+	ADDQ       SI, CX
+	PREFETCHT0 (CX)
+	ADDQ       SI, CX
+	PREFETCHT0 (CX)
+	ADDQ       SI, CX
+	PREFETCHT0 (CX)
+	ADDQ       SI, CX
+	PREFETCHT0 (CX)
+	ADDQ       SI, CX
+	PREFETCHT0 (CX)
+	ADDQ       SI, CX
 
 run:
 	MOVQ (R11), R12

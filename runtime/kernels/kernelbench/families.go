@@ -16,7 +16,7 @@ import (
 // GEMM is products of square and flat matrices, and those of a transformer with one, some and many rows.
 func GEMM() []Case {
 	var all []Case
-	for _, s := range [][3]int{{8, 32, 32}, {64, 64, 64}, {512, 512, 512}, {1024, 1024, 1024}, {128, 768, 768}, {128, 768, 3072}, {128, 3072, 768},
+	for _, s := range [][3]int{{8, 32, 32}, {64, 64, 64}, {512, 512, 512}, {1024, 1024, 1024}, {128, 768, 768}, {128, 768, 2048}, {128, 768, 3072}, {128, 768, 4096}, {128, 3072, 768},
 		{1, 768, 3072}, {4, 768, 3072}, {8, 768, 3072}, {64, 3136, 576}} {
 		m, n, k := s[0], s[1], s[2]
 		all = append(all, Case{Family: "gemm", Size: fmt.Sprintf("m=%d,n=%d,k=%d", m, n, k), FLOP: 2 * int64(m) * int64(n) * int64(k), Bytes: 4 * int64(m*k+k*n+m*n),
