@@ -13,11 +13,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/llmc-go/llmc/formats/onnxpb"
 	"github.com/llmc-go/llmc/formats/testcase"
+	"github.com/llmc-go/llmc/frontend/onnx/onnxtest"
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/eval"
 	"github.com/llmc-go/llmc/ir/host/std"
+	"github.com/llmc-go/llmc/ir/irtest"
+	"github.com/llmc-go/llmc/ir/ops"
 	"github.com/llmc-go/llmc/ir/tensor"
 	"github.com/llmc-go/llmc/passes/pass"
 	"github.com/llmc-go/llmc/passes/pipeline"
@@ -363,6 +367,47 @@ func TestSpecialize(t *testing.T) {
 	}
 	if math.Abs(float64(len(p.Entries)-1)) > 0 {
 		t.Errorf("want one entry, got %d", len(p.Entries))
+	}
+}
+
+// A given shape of one input gives numbers to the symbols of all, unless shapes contradict each other.
+func TestShapesGiveSymbols(t *testing.T) {
+	table, err := ops.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := irtest.Load("module pair\ndim N in [1, 64]\ndim S in [1, 64]\nfunc main(%x: f32[N, S], %y: f32[N, S], %z: f32[S]) -> f32[N, S] {\n"+
+		"  %a = add(%x, %z) : f32[N, S]\n  %c = add(%a, %y) : f32[N, S]\n  return(%c)\n}\n", eval.New(table))
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := onnxtest.Model(m, 21)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pb, err := onnxpb.Parse(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		shapes map[string][]int
+		want   string
+	}{
+		{map[string][]int{"x": {2, 3}}, "f32[2, 3] f32[2, 3] f32[3]"},
+		{map[string][]int{"z": {5}}, "f32[N, 5] f32[N, 5] f32[5]"},
+		{map[string][]int{"x": {2, 3}, "z": {1}}, "f32[2, 3] f32[2, S] f32[1]"},
+	} {
+		src, err := OpenModel(pb, nil, "pair", OpenOptions{Shapes: c.shapes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range src.Module.Main().Body.Params {
+			got = append(got, p.Type.String())
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%v: inputs of shapes %s, want %s", c.shapes, s, c.want)
+		}
 	}
 }
 

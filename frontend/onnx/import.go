@@ -5,6 +5,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -28,7 +29,7 @@ const (
 // Options of an import.
 type Options struct {
 	Dims   map[string]int64 // values of symbols
-	Shapes map[string][]int // whole shapes of inputs, or of the tensors that a box holds, by name; -1 is any
+	Shapes map[string][]int // whole shapes of inputs, or of the tensors that a box holds, by name; -1 is any. They give symbols values, too
 }
 
 // Import builds the module of a model. Constants refer to the file's bytes, so the file must stay open as long
@@ -441,13 +442,43 @@ func (im *importer) inputTypes(infos []*onnxpb.ValueInfo) ([]ir.Type, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t, err = im.concrete(t, in.Name); err != nil {
+		types[i] = t
+	}
+	im.implyDims(infos, types)
+	for i, in := range infos {
+		var err error
+		if types[i], err = im.concrete(types[i], in.Name); err != nil {
 			return nil, err
 		}
-		types[i] = t
 	}
 	im.settle(types)
 	return types, nil
+}
+
+// implyDims gives symbols the values that they have in the caller's shapes, for the inputs whose shapes he left open: unless two shapes
+// contradict each other, because models do call unlike extents by one name.
+func (im *importer) implyDims(infos []*onnxpb.ValueInfo, types []ir.Type) {
+	given := map[string]int64{}
+	unlike := map[string]bool{}
+	for i, t := range types {
+		shape := im.opts.Shapes[infos[i].Name]
+		if t.Kind != ir.Tensor || len(shape) != len(t.Shape) {
+			continue
+		}
+		for a, e := range t.Shape {
+			name, ok := e.Symbol()
+			if !ok || shape[a] < 0 {
+				continue
+			}
+			if v, ok := given[name]; ok && v != int64(shape[a]) {
+				unlike[name] = true
+			}
+			given[name] = int64(shape[a])
+		}
+	}
+	maps.DeleteFunc(given, func(name string, _ int64) bool { return unlike[name] })
+	maps.Copy(given, im.opts.Dims)
+	im.opts.Dims = given
 }
 
 // concrete applies the caller's shapes and values of symbols to an input's type.
