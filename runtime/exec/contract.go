@@ -232,8 +232,8 @@ func (c *contractStep) plan(f *frame, m, n int) error {
 	}
 	// a chunk is about ten million operations, in whole panels
 	c.mc = c.m
-	if c.m > 168 {
-		blocks := (c.m + 167) / 168
+	if c.m > 224 {
+		blocks := (c.m + 223) / 224
 		c.mc = (c.m + blocks - 1) / blocks
 	}
 	c.mChunks = (c.m + c.mc - 1) / max(c.mc, 1)

@@ -24,8 +24,8 @@ import (
 const Panel = 32
 
 const (
-	blockK = 1024 // terms summed in registers before C is touched again
-	blockM = 168  // rows of A that stay in L2: 12 tiles of 14 rows, 28 of 6
+	blockK = 768 // terms summed in registers before C is touched again
+	blockM = 224 // rows of A that stay in L2: 16 tiles of 14 rows
 	// Rows at multiples of 4 KiB share a set of L1, which has 12 ways or fewer: so many rows leave two to B. On Zen 5 such products run
 	// at 94 % of the roof with tiles of 10 rows, 93 of 8, 92 of 13; a copy of A at other distances takes more time than it saves.
 	crowded = 10
