@@ -91,6 +91,7 @@ func (fn *function) region(r *ir.Region) (*kir.Body, error) {
 		}
 	}
 	l.assignResults(r)
+	l.assignTransposed(r)
 	l.assignConcats(r)
 	for _, n := range r.Nodes {
 		if err := l.node(n); err != nil {
@@ -193,6 +194,61 @@ func (l *lowerer) assignConcats(r *ir.Region) {
 			}
 		})
 	}
+}
+
+// assignTransposed lets a kernel write in the order that a transpose makes of its result, where a reshape that needs this order
+// follows: the heads of attention, which become one axis. Nobody else may read the result, and its last axis stays the last, so that
+// kernels write runs of elements.
+func (l *lowerer) assignTransposed(r *ir.Region) {
+	for _, n := range r.Nodes {
+		t, perm := l.permuted(n)
+		if t == nil {
+			continue
+		}
+		v := t.Def.In[0]
+		last := len(perm) - 1
+		if v.Def == nil || l.uses[v.ID] != 1 || l.dest[v.ID] != nil || l.last[v.ID] || !l.strided(v.Def) || last < 0 || perm[last] != last ||
+			l.m.Dims.Late(dim.Product(t.Type.Shape)) {
+			continue
+		}
+		row, stride := rowMajor(v.Type.Shape), make([]dim.Expr, len(perm))
+		for i, a := range perm {
+			stride[i] = row[a]
+		}
+		if _, ok := reshapeStrides(t.Type.Shape, stride, n.Out[0].Type.Shape); ok {
+			continue // a view even so
+		}
+		b := l.body.NewBuf(program.BufTemp, v.Type.Elem, t.Type.Shape, nameOf(v))
+		p := &place{buf: b, stride: make([]dim.Expr, len(perm))}
+		for i, s := range rowMajor(t.Type.Shape) {
+			p.stride[perm[i]] = s
+		}
+		l.dest[v.ID] = p
+	}
+}
+
+// permuted returns the operand of a reshape, and the order of its axes, where it is a transpose.
+func (l *lowerer) permuted(n *ir.Node) (*ir.Value, []int) {
+	f := l.viewOf(n, op.ViewReshape)
+	if f == nil || n.In[0].Def == nil {
+		return nil, nil
+	}
+	f = l.viewOf(n.In[0].Def, op.ViewPerm)
+	if f == nil {
+		return nil, nil
+	}
+	return n.In[0], f.Views[0].Perm
+}
+
+// viewOf is the node's form where it is one view of that kind.
+func (l *lowerer) viewOf(n *ir.Node, kind op.ViewKind) *op.Form {
+	if d := l.table.Def(n.Op); d == nil || !d.View {
+		return nil
+	}
+	if f := l.form(n); f != nil && len(f.Views) == 1 && f.Views[0].Kind == kind {
+		return f
+	}
+	return nil
 }
 
 // strided reports whether the node's producer can write through strides: kernel groups can, host steps and
