@@ -45,7 +45,7 @@ func Compile(ctx context.Context, path string, o Options) (*Compiled, error) {
 func (c *Compiled) WriteFile(ctx context.Context, path string) error {
 	row := gemm.Pick(cpu.Host())
 	return program.WriteFile(ctx, path, c.Program, program.Options{
-		Pack: func(k *program.Const) ([]byte, error) { return exec.PackConst(k, row) },
+		Pack: func(dst []byte, k *program.Const) error { return exec.PackConst(dst, k, row) },
 	})
 }
 

@@ -122,7 +122,7 @@ func (a *app) compile(ctx context.Context, f *compileFlags, path string) error {
 		return err
 	}
 	if f.out != "" {
-		if err := r.write(ctx, f.out, p); err != nil {
+		if err := a.writeProgram(ctx, r, f.out, p); err != nil {
 			return err
 		}
 	}
@@ -196,10 +196,16 @@ func needs(p *program.Program, dims map[string]int64) (arena, live int64, used m
 	return arena, live, used, err
 }
 
-func (r *compileReport) write(ctx context.Context, path string, p *program.Program) error {
+// writeProgram writes the program and adds that to the report.
+func (a *app) writeProgram(ctx context.Context, r *compileReport, path string, p *program.Program) error {
 	start := time.Now()
+	bar := a.byteProgress("writing "+filepath.Base(path), r.WeightBytes)
 	row := gemm.Pick(cpu.Host())
-	err := program.WriteFile(ctx, path, p, program.Options{Pack: func(c *program.Const) ([]byte, error) { return exec.PackConst(c, row) }})
+	err := program.WriteFile(ctx, path, p, program.Options{
+		Pack:  func(dst []byte, c *program.Const) error { return exec.PackConst(dst, c, row) },
+		Wrote: bar.add,
+	})
+	bar.stop()
 	if err != nil {
 		return err
 	}

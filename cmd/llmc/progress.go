@@ -17,7 +17,7 @@ func (a *app) progress(what string, n int) *progress {
 	if a.quiet || n == 0 || !isTerminal(a.err) || isTerminal(a.out) {
 		return &progress{}
 	}
-	return newProgress(a, what, n)
+	return newProgress(a, what, int64(n), decor.CountersNoUnit("%d/%d "))
 }
 
 // stageProgress is progress of work that writes no lines meanwhile.
@@ -25,13 +25,21 @@ func (a *app) stageProgress(what string, n int) *progress {
 	if a.quiet || n == 0 || !isTerminal(a.err) {
 		return &progress{}
 	}
-	return newProgress(a, what, n)
+	return newProgress(a, what, int64(n), decor.CountersNoUnit("%d/%d "))
 }
 
-func newProgress(a *app, what string, n int) *progress {
+// byteProgress is stageProgress of bytes.
+func (a *app) byteProgress(what string, n int64) *progress {
+	if a.quiet || n == 0 || !isTerminal(a.err) {
+		return &progress{}
+	}
+	return newProgress(a, what, n, decor.CountersKibiByte("% .0f/% .0f "))
+}
+
+func newProgress(a *app, what string, n int64, counters decor.Decorator) *progress {
 	p := mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(40))
-	bar := p.AddBar(int64(n), mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(what+" "), decor.CountersNoUnit("%d/%d ")),
+	bar := p.AddBar(n, mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Name(what+" "), counters),
 		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO)))
 	return &progress{p, bar}
 }

@@ -594,4 +594,4 @@ func TestStates(t *testing.T) {
 }
 
 // packer packs constants as kernels want them.
-func packer(c *program.Const) ([]byte, error) { return exec.PackConst(c, gemm.Pick(cpu.Host())) }
+func packer(dst []byte, c *program.Const) error { return exec.PackConst(dst, c, gemm.Pick(cpu.Host())) }

@@ -161,13 +161,12 @@ func (m *Model) loadConsts() error {
 // packedBytes is the room of a packed constant, in whole cache lines.
 func packedBytes(c *program.Const) int { return (4*c.Pack.Stored(c.Layout) + 63) &^ 63 }
 
-// PackConst packs a constant into its layout.
-func PackConst(c *program.Const, row *gemm.Row) ([]byte, error) {
+// PackConst packs a constant into its layout, in dst, which is zero and as long as that.
+func PackConst(dst []byte, c *program.Const, row *gemm.Row) error {
 	if err := checkPack(c); err != nil {
-		return nil, err
+		return err
 	}
-	out := tensor.Alloc(4 * c.Pack.Stored(c.Layout))
-	return out, packInto(out, c, row)
+	return packInto(dst, c, row)
 }
 
 // checkPack refuses constants that do not fit their packing.

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -181,9 +183,10 @@ func offsetIn(data, part []byte) int {
 
 func TestPackOption(t *testing.T) {
 	calls := 0
-	o := program.Options{Pack: func(c *program.Const) ([]byte, error) {
+	o := program.Options{Pack: func(dst []byte, c *program.Const) error {
 		calls++
-		return packNaively(c), nil
+		copy(dst, packNaively(c))
+		return nil
 	}}
 	var b bytes.Buffer
 	if err := program.Write(&b, full(), o); err != nil || calls != 1 {
@@ -192,11 +195,92 @@ func TestPackOption(t *testing.T) {
 	if !bytes.Equal(b.Bytes(), encode(t, full())) {
 		t.Error("the portable packing differs")
 	}
-	o.Pack = func(*program.Const) ([]byte, error) { return []byte{1}, nil }
-	if err := program.Write(&b, full(), o); err == nil || !strings.Contains(err.Error(), `constant 0 "w": packed into 1 bytes, want 10240`) {
+}
+
+// Packed constants are made while others are written, in buffers that are used again: none shows in another, equal ones are stored
+// once, and ones that differ in a single byte are not equal.
+func TestManyPacked(t *testing.T) {
+	const k, n = 96, 50
+	p := full()
+	p.Consts = p.Consts[:0]
+	add := func(seed byte, n, at int) {
+		data := make([]byte, 4*k*n)
+		for i := range data {
+			data[i] = byte(i) ^ seed
+		}
+		data[at] ^= 0x80
+		p.Consts = append(p.Consts, program.Const{Name: "w", Elem: dtype.F32, Shape: []int{k, n}, Data: data, Layout: layout.P32,
+			Pack: &layout.Packing{K: k, N: n, RowStride: n, ColStride: 1}})
+	}
+	for i, n := range []int{n, n, 3 * n, n, 1, n, 2 * n, 33} {
+		add(byte(i), n, 0)
+	}
+	add(3, n, 0)       // again
+	add(3, n, 4*k*n/3) // but for a byte
+	p.Consts = append(p.Consts, program.Const{Name: "b", Elem: dtype.U8, Shape: []int{3}, Data: []byte{1, 2, 3}})
+	p.Entries = p.Entries[:0]
+	p.Entries = append(p.Entries, program.Entry{Name: "main"})
+	want := make([][]byte, len(p.Consts))
+	bytesOf := 0
+	for i := range p.Consts {
+		if want[i] = p.Consts[i].Data; p.Consts[i].Pack != nil {
+			want[i] = packNaively(&p.Consts[i])
+		}
+		if i != 8 {
+			bytesOf += len(want[i])
+		}
+	}
+	wrote := 0
+	var b bytes.Buffer
+	if err := program.Write(&b, p, program.Options{Wrote: func(n int) { wrote += n }}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := program.Decode(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		if !bytes.Equal(got.Consts[i].Data, want[i]) {
+			t.Errorf("constant %d differs", i)
+		}
+	}
+	if !sameBytes(got.Consts[3].Data, got.Consts[8].Data) || sameBytes(got.Consts[3].Data, got.Consts[9].Data) {
+		t.Error("equal constants are stored twice, or unlike ones once")
+	}
+	if wrote < bytesOf || wrote > bytesOf+4096*len(want) {
+		t.Errorf("told of %d bytes of %d", wrote, bytesOf)
+	}
+
+	// a failure in the middle, of packing or of writing, leaves nobody at work
+	before := runtime.NumGoroutine()
+	fail := program.Options{Pack: func(dst []byte, c *program.Const) error {
+		if len(dst) == len(want[2]) {
+			return errors.New("no")
+		}
+		return nil
+	}}
+	if err := program.Write(io.Discard, p, fail); err == nil || !strings.Contains(err.Error(), `constant 2 "w": no`) {
 		t.Errorf("got %v", err)
 	}
+	if err := program.Write(&limited{n: len(b.Bytes()) / 2}, p, program.Options{}); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("got %v", err)
+	}
+	if n := runtime.NumGoroutine(); n > before {
+		t.Errorf("%d goroutines, were %d", n, before)
+	}
 }
+
+// limited takes n bytes.
+type limited struct{ n int }
+
+func (l *limited) Write(b []byte) (int, error) {
+	if l.n -= len(b); l.n < 0 {
+		return 0, io.ErrShortWrite
+	}
+	return len(b), nil
+}
+
+func sameBytes(a, b []byte) bool { return &a[0] == &b[0] }
 
 func TestFile(t *testing.T) {
 	dir := t.TempDir()
@@ -218,12 +302,13 @@ func TestFile(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	fails := map[string]func() error{
 		"pack": func() error {
-			return program.WriteFile(ctx, path, full(), program.Options{Pack: func(*program.Const) ([]byte, error) { return nil, errors.New("no") }})
+			return program.WriteFile(ctx, path, full(), program.Options{Pack: func([]byte, *program.Const) error { return errors.New("no") }})
 		},
 		"cancel": func() error {
-			return program.WriteFile(ctx, path, full(), program.Options{Pack: func(c *program.Const) ([]byte, error) {
+			return program.WriteFile(ctx, path, full(), program.Options{Pack: func(dst []byte, c *program.Const) error {
 				cancel()
-				return packNaively(c), nil
+				copy(dst, packNaively(c))
+				return nil
 			}})
 		},
 		"invalid": func() error {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"unsafe"
 
 	"github.com/llmc-go/llmc/ir/dtype"
@@ -17,9 +18,13 @@ import (
 
 // Options of writing. The zero value is the recommended setting.
 type Options struct {
-	// Pack makes the stored bytes of a constant whose Pack is set; nil is a portable packing of f32, f16 and
-	// bf16 sources, slower than what kernels bring.
-	Pack func(c *Const) ([]byte, error)
+	// Pack makes the stored bytes of a constant whose Pack is set, in dst, which has their length and is zero; nil is a portable
+	// packing of f32, f16 and bf16 sources, slower than what kernels bring. It is called for one constant at a time, by another
+	// goroutine than the one that writes.
+	Pack func(dst []byte, c *Const) error
+
+	// Wrote, where not nil, is told of the bytes of constants that have been written since it was last called.
+	Wrote func(n int)
 }
 
 // chunkBytes is how much is written between looks at the context.
@@ -34,7 +39,7 @@ type stored struct {
 }
 
 // Write writes p in the .llmc format. Equal constants are stored once. The bytes depend on p alone; memory is
-// bounded by the description and one packed constant.
+// bounded by the description and two packed constants: one is packed while the one before it is written.
 func Write(w io.Writer, p *Program, o Options) error {
 	if err := Verify(p); err != nil {
 		return err
@@ -53,16 +58,8 @@ func Write(w io.Writer, p *Program, o Options) error {
 	if err := errors.Join(out.write(h.encode()), out.write(desc)); err != nil {
 		return err
 	}
-	for _, large := range []bool{true, false} {
-		for i := range places {
-			s := &places[i]
-			if !s.first || large != (s.size >= pageBytes) {
-				continue
-			}
-			if err := out.constant(&p.Consts[i], s, h.dataOff, o); err != nil {
-				return fmt.Errorf("constant %d %q: %w", i, clip(p.Consts[i].Name), err)
-			}
-		}
+	if err := out.constants(p, places, h.dataOff, o); err != nil {
+		return err
 	}
 	if err := out.pad(h.dataOff + h.dataLen); err != nil {
 		return err
@@ -82,19 +79,13 @@ func layOut(p *Program) (l []stored, total uint64, paged bool) {
 		}
 	}
 	same := shareEqual(p.Consts, l)
-	for _, large := range []bool{true, false} {
-		for i := range l {
-			s := &l[i]
-			if !s.first || s.size == 0 || large != (s.size >= pageBytes) {
-				continue
-			}
-			align := uint64(lineBytes)
-			if large {
-				align, paged = pageBytes, true
-			}
-			s.off = alignUp(total, align)
-			total = s.off + s.size
+	for _, i := range inOrder(l) {
+		s, align := &l[i], uint64(lineBytes)
+		if s.size >= pageBytes {
+			align, paged = pageBytes, true
 		}
+		s.off = alignUp(total, align)
+		total = s.off + s.size
 	}
 	for i := range l {
 		l[i].off = l[same[i]].off
@@ -102,12 +93,18 @@ func layOut(p *Program) (l []stored, total uint64, paged bool) {
 	return l, total, paged
 }
 
-// shareEqual finds for every constant the first one with the same stored bytes. Only constants of equal size
-// are read for it.
+// shareEqual finds for every constant the first one with the same stored bytes. Only constants that agree in size and
+// in samples are read for it.
 func shareEqual(consts []Const, l []stored) []int {
-	bySize := map[uint64]int{}
+	type alike struct {
+		size   uint64
+		sample [sha256.Size]byte
+	}
+	like := make([]alike, len(l))
+	count := map[alike]int{}
 	for i := range l {
-		bySize[l[i].size]++
+		like[i] = alike{l[i].size, sample(consts[i].Data)}
+		count[like[i]]++
 	}
 	type source struct {
 		data *byte
@@ -118,7 +115,7 @@ func shareEqual(consts []Const, l []stored) []int {
 	same := make([]int, len(l))
 	for i := range l {
 		same[i] = i
-		if bySize[l[i].size] < 2 {
+		if count[like[i]] < 2 {
 			continue
 		}
 		c := &consts[i]
@@ -144,27 +141,46 @@ func shareEqual(consts []Const, l []stored) []int {
 	return same
 }
 
+// sample is a sum of a few pieces of data, which tells most constants of one size apart.
+func sample(data []byte) (sum [sha256.Size]byte) {
+	const pieces, piece = 16, 256
+	if len(data) <= pieces*piece {
+		return sha256.Sum256(data)
+	}
+	h := sha256.New()
+	for i := range pieces {
+		at := (len(data) - piece) / (pieces - 1) * i
+		h.Write(data[at : at+piece])
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
 // pack is the portable packing.
-func pack(c *Const) ([]byte, error) {
+func pack(dst []byte, c *Const) error {
 	if c.Pack.Conv != nil {
-		return nil, fmt.Errorf("layout %q is packed by the kernels: Options.Pack is missing", c.Layout)
+		return fmt.Errorf("layout %q is packed by the kernels: Options.Pack is missing", c.Layout)
 	}
 	t := c.Tensor()
-	out := tensor.New(dtype.F32, c.Pack.Len())
+	out := tensor.Tensor{Elem: dtype.F32, Shape: []int{len(dst) / 4}, Data: dst}
 	c.Pack.PackF32(out.F32(), func(i int) float32 { return float32(t.Float(i)) })
-	return out.Data, nil
+	return nil
 }
 
 // counter writes at known positions.
 type counter struct {
-	w  *bufio.Writer
-	at uint64
+	w     *bufio.Writer
+	at    uint64
+	wrote func(n int) // or nil
 }
 
 func (c *counter) write(b []byte) error {
 	for len(b) > 0 {
 		n, err := c.w.Write(b[:min(len(b), chunkBytes)])
 		c.at += uint64(n)
+		if c.wrote != nil {
+			c.wrote(n)
+		}
 		if err != nil {
 			return err
 		}
@@ -182,24 +198,74 @@ func (c *counter) pad(to uint64) error {
 	return c.write(zeros[:to-c.at])
 }
 
-func (c *counter) constant(k *Const, s *stored, base uint64, o Options) error {
-	if s.size == 0 {
-		return nil
+// constants writes the constants in the order of their places, behind base.
+func (c *counter) constants(p *Program, places []stored, base uint64, o Options) error {
+	type ready struct {
+		i    int
+		data []byte
+		err  error
 	}
-	data := k.Data
-	if k.Pack != nil {
-		var err error
-		if data, err = o.Pack(k); err != nil {
-			return err
+	next, stop := make(chan ready), make(chan struct{})
+	free := make(chan []byte, 2) // buffers of packed constants
+	free <- nil
+	free <- nil
+	go func() {
+		defer close(next)
+		for _, i := range inOrder(places) {
+			k, r := &p.Consts[i], ready{i: i}
+			if r.data = k.Data; k.Pack != nil {
+				select {
+				case r.data = <-free:
+				case <-stop:
+					return
+				}
+				r.data = slices.Grow(r.data[:0], int(places[i].size))[:places[i].size]
+				clear(r.data)
+				r.err = o.Pack(r.data, k)
+			}
+			select {
+			case next <- r:
+			case <-stop:
+				return
+			}
 		}
-		if uint64(len(data)) != s.size {
-			return fmt.Errorf("packed into %d bytes, want %d for layout %q", len(data), s.size, k.Layout)
+	}()
+	defer func() { // whoever called has the constants to himself again
+		close(stop)
+		for range next {
+		}
+	}()
+	c.wrote = o.Wrote
+	for r := range next {
+		k := &p.Consts[r.i]
+		err := r.err
+		if err == nil {
+			err = c.pad(base + places[r.i].off)
+		}
+		if err == nil {
+			err = c.write(r.data)
+		}
+		if err != nil {
+			return fmt.Errorf("constant %d %q: %w", r.i, clip(k.Name), err)
+		}
+		if k.Pack != nil {
+			free <- r.data
 		}
 	}
-	if err := c.pad(base + s.off); err != nil {
-		return err
+	return nil
+}
+
+// inOrder lists the constants that bring bytes by their places: large ones, which begin pages, then small ones.
+func inOrder(places []stored) []int {
+	var l []int
+	for _, large := range []bool{true, false} {
+		for i := range places {
+			if s := &places[i]; s.first && s.size > 0 && large == (s.size >= pageBytes) {
+				l = append(l, i)
+			}
+		}
 	}
-	return c.write(data)
+	return l
 }
 
 // WriteFile writes p to a file, all or nothing: a temporary file in the same folder takes the name once it is
