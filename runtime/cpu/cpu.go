@@ -173,3 +173,17 @@ func Override() error {
 	_, err := host()
 	return err
 }
+
+// Best returns the first row of a kernel family's table that runs on host: rows are listed best first, and the last one, which is
+// portable, runs everywhere.
+func Best[R any, P interface {
+	*R
+	Runs(host Features) bool
+}](rows []R, host Features) *R {
+	for i := range rows {
+		if P(&rows[i]).Runs(host) {
+			return &rows[i]
+		}
+	}
+	return &rows[len(rows)-1]
+}

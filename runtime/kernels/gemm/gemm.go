@@ -107,24 +107,7 @@ func (r *Row) Runs(host cpu.Features) bool {
 }
 
 // Pick returns the best row that runs on host.
-func Pick(host cpu.Features) *Row {
-	for i := range rows {
-		if rows[i].Runs(host) {
-			return &rows[i]
-		}
-	}
-	return &rows[len(rows)-1]
-}
-
-// Find returns the row of that name, or nil.
-func Find(name string) *Row {
-	for i := range rows {
-		if rows[i].Name == name {
-			return &rows[i]
-		}
-	}
-	return nil
-}
+func Pick(host cpu.Features) *Row { return cpu.Best(rows[:], host) }
 
 // ScratchLen is the number of elements of [Args.Scratch] that a product of this size can use.
 func ScratchLen(m, n, k int) int {
