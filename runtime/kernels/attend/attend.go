@@ -309,7 +309,10 @@ func (w *work) softmax(x []float32, h, m, t0, r int) float32 {
 	s.a = args{dst: &x[0], a: &x[0], out: &s.out, n: len(x), scale: shift}
 	c.f.exp(&s.a)
 	shrink := float32(1)
-	if before != now {
+	switch {
+	case math.IsInf(float64(before), -1):
+		shrink = 0
+	case before != now:
 		shrink = float32(math.Exp(float64(before) - float64(shift)))
 	}
 	s.sum[r] = s.sum[r]*shrink + s.out
@@ -448,14 +451,19 @@ func (w *work) tile(g, i0, rows, t0, t1 int) {
 		x := s.s[i*c.ld : i*c.ld+n] // weights of keys that only later queries of the tile see are zero
 		see := w.seen(m, t0, t1)
 		clear(x[see:])
-		if see > 0 {
-			w.shrink(s.acc[r*p.DV:(r+1)*p.DV], w.softmax(x[:see], h, m, t0, r))
+		if see == 0 {
+			continue
+		}
+		if f := w.softmax(x[:see], h, m, t0, r); t0 > 0 {
+			w.shrink(s.acc[r*p.DV:(r+1)*p.DV], f)
 		}
 	}
 	to := s.acc[(g*w.rows+i0)*p.DV:]
 	*a = gemm.Args{M: rows, N: p.DV, K: n, A: &s.s[0], RSA: c.ld, CSA: 1, B: &s.v[0], LDC: p.DV, LDAdd: p.DV, Scratch: s.gemm}
 	if n == t1-t0 {
-		a.C, a.Add = &to[0], &to[0]
+		if a.C = &to[0]; t0 > 0 {
+			a.Add = &to[0]
+		}
 		c.gemm.Run(a)
 		return
 	}
