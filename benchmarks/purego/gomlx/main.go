@@ -67,11 +67,29 @@ func (e *engine) Load(path string, threads int, inputs map[string]*tensor.Tensor
 	return e.exec.PreCompile(e.in...)
 }
 
-// read drops weights from the inputs, among which old files list them too: the engine would want values of them.
+// read changes what the engine does not take: it drops weights from the inputs, among which old files list them too, since
+// the engine would want values of them; and it writes the padding of convolutions as numbers.
 func read(path string) (*onnx.Model, error) {
 	m, err := onnx.ReadFile(path)
 	if err != nil {
 		return nil, err
+	}
+	for _, n := range m.Proto.Graph.Node {
+		if n.OpType != "Conv" {
+			continue
+		}
+		ints := map[string][]int64{}
+		for _, a := range n.Attribute {
+			ints[a.Name] = a.Ints
+		}
+		for _, a := range n.Attribute {
+			if a.Name != "auto_pad" {
+				continue
+			}
+			if pads, ok := samePads(string(a.S), ints["kernel_shape"], ints["strides"], ints["dilations"]); ok {
+				a.Name, a.Type, a.S, a.Ints = "pads", 7, nil, pads // 7: INTS
+			}
+		}
 	}
 	weights := map[string]bool{}
 	for _, w := range m.Proto.Graph.Initializer {
@@ -93,6 +111,29 @@ func read(path string) (*onnx.Model, error) {
 		return nil, err
 	}
 	return onnx.Parse(b.Bytes())
+}
+
+// samePads are the pads, first those at the beginning of all axes, that keep a size. They depend on no size where every
+// stride is 1; elsewhere there are none here.
+func samePads(auto string, kernel, strides, dilations []int64) ([]int64, bool) {
+	if auto != "SAME_UPPER" && auto != "SAME_LOWER" || len(kernel) == 0 {
+		return nil, false
+	}
+	pads := make([]int64, 2*len(kernel))
+	for i, k := range kernel {
+		if i < len(strides) && strides[i] != 1 {
+			return nil, false
+		}
+		total := k - 1
+		if i < len(dilations) {
+			total *= dilations[i]
+		}
+		pads[i], pads[i+len(kernel)] = total/2, total-total/2
+		if auto == "SAME_LOWER" { // the odd one at the beginning
+			pads[i], pads[i+len(kernel)] = pads[i+len(kernel)], pads[i]
+		}
+	}
+	return pads, true
 }
 
 func (e *engine) Input(name string, t *tensor.Tensor) error {
