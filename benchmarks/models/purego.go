@@ -93,11 +93,9 @@ func pureLine(model, name string, x, ours row) string {
 	if x.Error != "" {
 		return fmt.Sprintf("| %s | %s | %s | | |\n", model, name, cell("failed: "+clause(x.Error)))
 	}
-	ratio := ""
-	if x.Engine != "ours" {
-		if ratio = "-"; ours.MedianNs > 0 {
-			ratio = times(x.MedianNs / ours.MedianNs)
-		}
+	ratio := "-"
+	if x.Engine != "ours" && ours.MedianNs > 0 {
+		ratio = times(x.MedianNs / ours.MedianNs)
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s |\n", model, name, ms(x), ratio, relative(x))
 }

@@ -36,10 +36,10 @@ func TestPureTable(t *testing.T) {
 	}
 	got := pureTable(list)
 	for _, want := range []string{
-		"| a | llmc | 4 |  | 1.0e-06 |\n| a | gomlx | 2e+03 | 500 times | 1.5e-06 |\n| a | onnx-go | failed: onnx: operator Clip not implemented | | |\n",
+		"| a | llmc | 4 | - | 1.0e-06 |\n| a | gomlx | 2e+03 | 500 times | 1.5e-06 |\n| a | onnx-go | failed: onnx: operator Clip not implemented | | |\n",
 		"| b | | not measured: fill.py: exit status 1 x | | |\n",
 		"| c | llmc | failed: no / memory | | |\n| c | gomlx | 1! | - | reference |\n| c | onnx-go | 5 | - | NaN in y |\n",
-		"| d | llmc | 2 |  | 0.0e+00 |\n| d | gomlx | 1 | 0.5 times | reference |\n",
+		"| d | llmc | 2 | - | 0.0e+00 |\n| d | gomlx | 1 | 0.5 times | reference |\n",
 		"\nMeasured on Some CPU, 2 processors, 2026-01-02, commit abc, go1.26, gomlx v1.2.3 with onnx-gomlx v0.1.0, " +
 			"onnx-go v0.5.0 with gorgonia v0.9.4; errors are relative to onnxruntime 1.2.3.",
 	} {
