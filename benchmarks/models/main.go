@@ -1,9 +1,10 @@
 // Command models times whole models against ONNX Runtime, in turns on the same inputs, stores what was measured under
-// benchmarks/results and writes the README's table of it:
+// benchmarks/results and writes the README's tables of it:
 //
 //	go run ./benchmarks/models --peers venv/bin/python                # everything; a quiet machine, and hours
 //	go run ./benchmarks/models --models resnet50,gpt2-124m/1          # some, /1 for the second case of inputs
-//	go run ./benchmarks/models --table                                # the README's table from what is stored
+//	go run ./benchmarks/models --purego                               # a few, beside other engines in pure Go
+//	go run ./benchmarks/models --table                                # the README's tables from what is stored
 //
 // Models are skeletons under SHARED/models/bench, which fill.py there fills, or whole ones under SHARED/models/real. The
 // harness is SHARED/bench/peers.py. Without onnxruntime in that Python, only this engine is timed.
@@ -31,6 +32,7 @@ type options struct {
 	threads string
 	rounds  int
 	budget  float64
+	purego  bool
 	table   bool
 }
 
@@ -43,7 +45,8 @@ func main() {
 	flag.StringVar(&o.threads, "threads", "1,2", "`numbers` of threads, with commas")
 	flag.IntVar(&o.rounds, "rounds", 12, "turns that every engine has")
 	flag.Float64Var(&o.budget, "budget", 60, "`seconds` after which no new round begins")
-	flag.BoolVar(&o.table, "table", false, "only write the README's table from what is stored")
+	flag.BoolVar(&o.table, "table", false, "only write the README's tables from what is stored")
+	flag.BoolVar(&o.purego, "purego", false, "beside other engines in pure Go, on one thread; of models, "+strings.Join(pureModels, " and ")+" where none is named")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -72,18 +75,27 @@ func run(ctx context.Context, o options) error {
 	}
 	results := filepath.Join(o.root, "benchmarks", "results")
 	if !o.table {
-		if err := measureAll(ctx, o, results); errors.Is(err, errSkip) {
+		into := results
+		if o.purego {
+			into, o.threads = filepath.Join(results, "purego"), "1"
+		}
+		if err := measureAll(ctx, o, into); errors.Is(err, errSkip) {
 			fmt.Fprintln(os.Stderr, "models:", err)
 			return nil
 		} else if err != nil {
 			return err
 		}
 	}
-	list, err := readResults(results)
+	readme := filepath.Join(o.root, "README.md")
+	b, err := os.ReadFile(readme)
 	if err != nil {
 		return err
 	}
-	return writeTable(filepath.Join(o.root, "README.md"), list)
+	text, err := writeTables(string(b), results)
+	if err != nil {
+		return fmt.Errorf("%s: %w", readme, err)
+	}
+	return os.WriteFile(readme, []byte(text), 0o644)
 }
 
 func measureAll(ctx context.Context, o options, results string) error {
@@ -97,7 +109,9 @@ func measureAll(ctx context.Context, o options, results string) error {
 		}
 	}
 	names := strings.Split(o.models, ",")
-	if o.models == "" {
+	if o.models == "" && o.purego {
+		names = pureModels
+	} else if o.models == "" {
 		if names, err = allModels(o.shared); err != nil {
 			return err
 		}
@@ -115,6 +129,11 @@ func measureAll(ctx context.Context, o options, results string) error {
 	}
 	if s.machine, err = describe(ctx, o.root, py); err != nil {
 		return err
+	}
+	if o.purego {
+		if err := s.buildPure(ctx); err != nil {
+			return err
+		}
 	}
 	for _, name := range names {
 		r := s.measure(ctx, name)

@@ -84,7 +84,8 @@ type setup struct {
 	machine machine
 	python  python
 	temp    string
-	llmc    string // the binary
+	llmc    string   // the binary
+	others  []string // further arguments of the harness: engines in pure Go
 }
 
 // measure fills a model and has the harness time it. What goes wrong stands in the result.
@@ -113,7 +114,8 @@ func (s *setup) measure(ctx context.Context, name string) *result {
 	args := []string{filepath.Join(s.shared, "bench", "peers.py"), filepath.Join(dir, "model.onnx"), "--data", filepath.Join(dir, "test_data_set_"+c),
 		"--peers", peers, "--ours", s.llmc + " bench --worker", "--threads", s.threads, "--rounds", strconv.Itoa(s.rounds),
 		"--budget-s", strconv.FormatFloat(s.budget, 'g', -1, 64), "--label", name, "--json", file}
-	if decodes(filepath.Join(s.shared, "models", "bench", base+".json"), c) { // as exported, and with the caches kept by the session
+	args = append(args, s.others...)
+	if !s.purego && decodes(filepath.Join(s.shared, "models", "bench", base+".json"), c) { // as exported, and with the caches kept by the session
 		args = append(args, "--cmd", statesEngine+"="+s.llmc+" bench --worker --state auto")
 	}
 	r.Command = s.command(args)

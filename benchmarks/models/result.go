@@ -79,26 +79,26 @@ func readResults(dir string) ([]*result, error) {
 	return l, nil
 }
 
-// The lines of the README between which the table stands.
-const (
-	begin = "<!-- begin measured -->\n"
-	end   = "<!-- end measured -->\n"
-)
-
-func writeTable(readme string, list []*result) error {
-	b, err := os.ReadFile(readme)
-	if err != nil {
-		return err
+// writeTables puts the tables of what is stored into the README's text.
+func writeTables(text, results string) (string, error) {
+	for _, t := range []struct {
+		name, dir string
+		table     func([]*result) string
+	}{{"measured", results, table}, {"purego", filepath.Join(results, "purego"), pureTable}} {
+		list, err := readResults(t.dir)
+		if err != nil {
+			return "", err
+		}
+		if text, err = splice(text, t.name, t.table(list)); err != nil {
+			return "", err
+		}
 	}
-	text, err := splice(string(b), table(list))
-	if err != nil {
-		return fmt.Errorf("%s: %w", readme, err)
-	}
-	return os.WriteFile(readme, []byte(text), 0o644)
+	return text, nil
 }
 
-// splice puts a table between the two lines.
-func splice(text, table string) (string, error) {
+// splice puts a table between the two lines that have its name.
+func splice(text, name, table string) (string, error) {
+	begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->\n"
 	i, k := strings.Index(text, begin), strings.Index(text, end)
 	if i < 0 || k < i {
 		return "", fmt.Errorf("want the lines %q and %q", strings.TrimSpace(begin), strings.TrimSpace(end))
@@ -128,13 +128,18 @@ func table(list []*result) string {
 				b.WriteString(line(r.Model+", caches as states", r, ours))
 			}
 		}
-		note := fmt.Sprintf("%s, %d processors, %s, commit %s, %s, %s", r.CPU, r.Cores, r.Date, r.Commit, r.Go, cmp.Or(versionOf(r.Rows), "no other engine"))
+		note := r.where(cmp.Or(versionOf(r.Rows), "no other engine"))
 		if !told[note] {
 			told[note] = true
 			fmt.Fprintf(&notes, "\nMeasured on %s.", note)
 		}
 	}
 	return b.String() + notes.String() + "\n"
+}
+
+// where says where and against which engines a result was measured.
+func (r *result) where(engines string) string {
+	return fmt.Sprintf("%s, %d processors, %s, commit %s, %s, %s", r.CPU, r.Cores, r.Date, r.Commit, r.Go, engines)
 }
 
 // versionOf is ONNX Runtime's name and version.
@@ -160,14 +165,19 @@ func line(model string, r *result, ours row) string {
 	if ours.Error != "" {
 		return fmt.Sprintf("| %s | %d | %s | %s | | |\n", model, ours.Threads, cell("failed: "+ours.Error), ort)
 	}
-	ratio, rel := "-", cell(cmp.Or(ours.Check, "-"))
+	ratio := "-"
 	if ours.Speedup > 0 {
 		ratio = fmt.Sprintf("%.2f, %.2f, %.2f", ours.Speedup, ours.SpeedupMin, ours.SpeedupPaired)
 	}
-	if ours.MaxRel != nil {
-		rel = fmt.Sprintf("%.1e", *ours.MaxRel)
+	return fmt.Sprintf("| %s | %d | %s | %s | %s | %s |\n", model, ours.Threads, ms(ours), ort, ratio, relative(ours))
+}
+
+// relative is the largest relative error, or why there is none.
+func relative(r row) string {
+	if r.MaxRel != nil {
+		return fmt.Sprintf("%.1e", *r.MaxRel)
 	}
-	return fmt.Sprintf("| %s | %d | %s | %s | %s | %s |\n", model, ours.Threads, ms(ours), ort, ratio, rel)
+	return cell(cmp.Or(r.Check, "-"))
 }
 
 // ms is the median; with ! where the machine was not quiet.
