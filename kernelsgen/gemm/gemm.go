@@ -24,10 +24,13 @@ const panelBytes = 32 * 4
 // with 4 KiB, 23 with 1 KiB, 18 without; 12 rows 31, 26, 16, 16.
 const ahead = 8192
 
-// wideRows is the height of tiles of several panels. So few rows read B and do little else: with four panels at a time it comes
+// The largest tiles of several panels. So few rows read B and do little else: with four panels at a time it comes
 // faster than with one (1 row 44 GB/s against 41, 2 rows 42 against 40, 4 rows 38 against 40), and the processor finds out by
 // itself what to fetch (8 KiB ahead: 38).
-const wideRows = 2
+const (
+	wideRows   = 2
+	widePanels = 4
+)
 
 var record = gen.Record{
 	Name: "tile",
@@ -94,7 +97,7 @@ var families = []family{
 func (f family) wider() []family {
 	var out []family
 	registers := 2 * f.lanes
-	for panels := 4; panels >= 1; panels /= 2 {
+	for panels := widePanels; panels >= 1; panels /= 2 {
 		w := f
 		w.wide, w.vecs = true, panels*panelBytes/4/f.lanes
 		for w.rows = wideRows; w.rows > 0 && w.rows*w.vecs+min(w.rows, w.vecs)+2 > registers; w.rows-- {
@@ -170,8 +173,14 @@ var rows = [...]Row{
 // packNeeds is what the transposing pack kernel needs.
 const packNeeds = %s
 
+// So many rows are computed by kernels of so many panels at a time, at the most.
+const (
+	wideRows   = %d
+	widePanels = %d
+)
+
 %s
-%s`, rows.String(), len(families), gen.Needs(needs[transposeName]), record.Source(), transposeRecord.Source()))
+%s`, rows.String(), len(families), gen.Needs(needs[transposeName]), wideRows, widePanels, record.Source(), transposeRecord.Source()))
 	if err != nil {
 		return nil, err
 	}

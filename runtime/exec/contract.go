@@ -232,8 +232,8 @@ func (c *contractStep) plan(f *frame, m, n int) error {
 	}
 	// a chunk is about ten million operations, in whole panels
 	c.mc = c.m
-	if c.m > 224 {
-		blocks := (c.m + 223) / 224
+	if c.m > gemm.BlockM {
+		blocks := (c.m + gemm.BlockM - 1) / gemm.BlockM
 		c.mc = (c.m + blocks - 1) / blocks
 	}
 	c.mChunks = (c.m + c.mc - 1) / max(c.mc, 1)

@@ -23,24 +23,26 @@ import (
 // Panel is the number of columns in a panel of the layout p32.
 const Panel = 32
 
+// BlockM is the number of rows of A that stay in L2: 16 tiles of 14. Larger products are cut there.
+const BlockM = 224
+
 const (
 	blockK = 768 // terms summed in registers before C is touched again
-	blockM = 224 // rows of A that stay in L2: 16 tiles of 14 rows
 	// Rows at multiples of 4 KiB share a set of L1, which has 12 ways or fewer: so many rows leave two to B. On Zen 5 such products run
 	// at 94 % of the roof with tiles of 10 rows, 93 of 8, 92 of 13; a copy of A at other distances takes more time than it saves.
 	crowded = 10
 )
 
 // Unit is the number of columns of which parts of a product of m rows should have a multiple: one panel, or where rows are few, as many
-// as are read at a time for n columns to come in several parts.
+// as are read at a time if n columns still come in several parts.
 func Unit(m, n int) int {
 	switch {
-	case m > 2:
+	case m > wideRows:
 		return Panel
-	case n < 16*4*Panel:
-		return 2 * Panel
+	case n < 16*widePanels*Panel:
+		return widePanels / 2 * Panel
 	default:
-		return 4 * Panel
+		return widePanels * Panel
 	}
 }
 
@@ -114,7 +116,7 @@ func ScratchLen(m, n, k int) int {
 	if m <= 0 || n <= 0 || k <= 0 {
 		return 0
 	}
-	mc, kc := evenly(m, blockM, 1), evenly(k, blockK, 8)
+	mc, kc := evenly(m, BlockM, 1), evenly(k, blockK, 8)
 	return max(mc*padded(kc), kc*padded(mc))
 }
 
@@ -144,11 +146,11 @@ func (r *Row) Run(a *Args) {
 		reference(a)
 		return
 	}
-	mc := evenly(a.M, blockM, 1)
+	mc := evenly(a.M, BlockM, 1)
 	per := mc
 	if a.grouped() { // blocks of rows are blocks of whole groups
 		per = a.Per
-		mc = evenly(a.M/per, max(blockM/per, 1), 1) * per
+		mc = evenly(a.M/per, max(BlockM/per, 1), 1) * per
 	}
 	a.t.ldc = uintptr(a.LDC) * 4
 	k, run := max(a.K, 0), 0

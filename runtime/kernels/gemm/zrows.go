@@ -14,6 +14,12 @@ var rows = [...]Row{
 // packNeeds is what the transposing pack kernel needs.
 const packNeeds = cpu.AVX
 
+// So many rows are computed by kernels of so many panels at a time, at the most.
+const (
+	wideRows   = 2
+	widePanels = 4
+)
+
 // tile is what a kernel reads: one register tile of C. Strides are in bytes.
 type tile struct {
 	a     *float32 // first row
