@@ -3,6 +3,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,6 +33,9 @@ type Call struct {
 	budget *Budget
 }
 
+// ErrMemory is what [Budget.Take] refuses with.
+var ErrMemory = errors.New("the memory limit")
+
 // Budget bounds what host functions may allocate, in bytes; nil is no bound.
 type Budget struct {
 	Left int64
@@ -43,7 +47,7 @@ func (b *Budget) Take(n int64) error {
 		return nil
 	}
 	if n < 0 || n > b.Left {
-		return fmt.Errorf("needs %d bytes, and the memory limit leaves %d", n, b.Left)
+		return fmt.Errorf("needs %d bytes, and %w leaves %d", n, ErrMemory, b.Left)
 	}
 	b.Left -= n
 	return nil
