@@ -14,29 +14,26 @@ type progress struct {
 // progress begins a bar of n steps on standard error, where that is a terminal and standard output, whose lines show
 // progress themselves, is not.
 func (a *app) progress(what string, n int) *progress {
-	if a.quiet || n == 0 || !isTerminal(a.err) || isTerminal(a.out) {
+	if isTerminal(a.out) {
 		return &progress{}
 	}
-	return newProgress(a, what, int64(n), decor.CountersNoUnit("%d/%d "))
+	return a.stageProgress(what, n)
 }
 
 // stageProgress is progress of work that writes no lines meanwhile.
 func (a *app) stageProgress(what string, n int) *progress {
-	if a.quiet || n == 0 || !isTerminal(a.err) {
-		return &progress{}
-	}
-	return newProgress(a, what, int64(n), decor.CountersNoUnit("%d/%d "))
+	return a.newProgress(what, int64(n), decor.CountersNoUnit("%d/%d "))
 }
 
 // byteProgress is stageProgress of bytes.
 func (a *app) byteProgress(what string, n int64) *progress {
+	return a.newProgress(what, n, decor.CountersKibiByte("% .0f/% .0f "))
+}
+
+func (a *app) newProgress(what string, n int64, counters decor.Decorator) *progress {
 	if a.quiet || n == 0 || !isTerminal(a.err) {
 		return &progress{}
 	}
-	return newProgress(a, what, n, decor.CountersKibiByte("% .0f/% .0f "))
-}
-
-func newProgress(a *app, what string, n int64, counters decor.Decorator) *progress {
 	p := mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(40))
 	bar := p.AddBar(n, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(what+" "), counters),
