@@ -407,6 +407,8 @@ func (b *fuse) inline(n *ir.Node, f *op.Form, axes []int) error {
 // finish stores the group's results: inner values of the region, outer ones of the node.
 func (b *fuse) finish(inner, outer []*ir.Value) error {
 	ins := len(b.g.In)
+	var parts []*outlet
+	var made resultMap
 	for i, v := range inner {
 		o := outer[i]
 		if b.uses[o.ID] == 0 {
@@ -415,6 +417,11 @@ func (b *fuse) finish(inner, outer []*ir.Value) error {
 		r, ok := b.regs[v.ID]
 		if !ok {
 			ir.Bugf(nil, "group result %q is not computed", v.Name)
+		}
+		if l := b.divided[o.ID]; l != nil {
+			b.b.Store(ins, r)
+			parts, made = l, b.maps[v.ID]
+			continue
 		}
 		p := b.result(o)
 		u := kir.Use{Buf: p.buf, Off: p.off, Stride: make([]dim.Expr, len(b.g.Space)), Shape: o.Type.Shape}
@@ -432,6 +439,11 @@ func (b *fuse) finish(inner, outer []*ir.Value) error {
 	if err := b.b.Err(); err != nil {
 		ir.Bugf(nil, "tile program: %v", err)
 	}
-	b.emit(b.g)
+	if parts == nil {
+		b.emit(b.g)
+	}
+	for _, o := range parts {
+		b.emit(b.part(made, o))
+	}
 	return nil
 }

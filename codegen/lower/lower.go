@@ -53,6 +53,9 @@ type lowerer struct {
 	top    bool           // the body is the entry's own
 	last   map[int]bool   // values that lie with the channels last
 	copies map[int]*place // such copies of values that lie otherwise
+
+	divided map[int][]*outlet // values that are written in parts
+	passed  map[*ir.Node]bool // views that parts are written through
 }
 
 // Module lowers every entry.
@@ -76,7 +79,7 @@ func Module(m *ir.Module, table *op.Table, opts Options) (*kir.Module, error) {
 // region lowers a region into a body of its own.
 func (fn *function) region(r *ir.Region) (*kir.Body, error) {
 	l := &lowerer{function: fn, body: &kir.Body{}, places: map[int]*place{}, dest: map[int]*place{}, cbufs: map[*kir.Const]*kir.Buf{}, top: r == fn.f.Body,
-		last: map[int]bool{}, copies: map[int]*place{}}
+		last: map[int]bool{}, copies: map[int]*place{}, divided: map[int][]*outlet{}, passed: map[*ir.Node]bool{}}
 	l.planLayouts(r)
 	for i, p := range r.Params {
 		b := l.body.NewValueBuf(program.BufInput, p.Type, nameOf(p))
@@ -173,8 +176,9 @@ func (l *lowerer) computes(v *ir.Value) bool {
 }
 
 // assignConcats lets the operands of a concatenation be written straight into their parts of its result:
-// those that kernel groups compute for it alone.
+// those that kernel groups compute for it alone, be it seen through views.
 func (l *lowerer) assignConcats(r *ir.Region) {
+	find := l.newOutlets(r)
 	for i := len(r.Nodes) - 1; i >= 0; i-- {
 		n := r.Nodes[i]
 		f := l.form(n)
@@ -189,11 +193,16 @@ func (l *lowerer) assignConcats(r *ir.Region) {
 			l.dest[out.ID] = l.layoutOf(out, l.body.NewBuf(program.BufTemp, out.Type.Elem, out.Type.Shape, nameOf(out)))
 		}
 		l.parts(n, f, l.dest[out.ID], func(v *ir.Value, p *place) {
-			if v.Def != nil && l.uses[v.ID] == 1 && l.dest[v.ID] == nil && l.strided(v.Def) {
+			switch {
+			case v.Def == nil || l.uses[v.ID] != 1 || l.dest[v.ID] != nil:
+			case l.strided(v.Def):
 				l.dest[v.ID] = p
+			default:
+				find.want(v, p)
 			}
 		})
 	}
+	find.finish()
 }
 
 // assignTransposed lets a kernel write in the order that a transpose makes of its result, where a reshape that needs this order
@@ -242,10 +251,18 @@ func (l *lowerer) permuted(n *ir.Node) (*ir.Value, []int) {
 
 // viewOf is the node's form where it is one view of that kind.
 func (l *lowerer) viewOf(n *ir.Node, kind op.ViewKind) *op.Form {
+	if f := l.viewsOf(n); f != nil && len(f.Views) == 1 && f.Views[0].Kind == kind {
+		return f
+	}
+	return nil
+}
+
+// viewsOf is the node's form where it is views.
+func (l *lowerer) viewsOf(n *ir.Node) *op.Form {
 	if d := l.table.Def(n.Op); d == nil || !d.View {
 		return nil
 	}
-	if f := l.form(n); f != nil && len(f.Views) == 1 && f.Views[0].Kind == kind {
+	if f := l.form(n); f != nil && f.Views != nil {
 		return f
 	}
 	return nil

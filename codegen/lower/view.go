@@ -15,6 +15,9 @@ import (
 // views gives the results of a view operator places within operand 0; a reshape that strides cannot express
 // is preceded by a copy.
 func (l *lowerer) views(n *ir.Node, f *op.Form) error {
+	if l.passed[n] {
+		return nil
+	}
 	src := n.In[0]
 	p, err := l.place(src)
 	if err != nil {

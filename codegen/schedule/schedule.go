@@ -57,7 +57,8 @@ func (s *scheduler) body(b *kir.Body) {
 	}
 }
 
-// packB gives a constant second factor of a product the panel layout, where it is one K x N matrix.
+// packB gives a constant second factor of a product the panel layout, where it is one K x N matrix; its columns may run over
+// several axes.
 func (s *scheduler) packB(b *kir.Body, g *kir.Group) {
 	u := &g.In[1]
 	if u.Buf.Kind != program.BufConst || u.Buf.Const.Layout != layout.RowMajor || len(u.Via) > 0 {
@@ -73,16 +74,19 @@ func (s *scheduler) packB(b *kir.Body, g *kir.Group) {
 	for i, a := range g.Space {
 		st, ok1 := u.Stride[i].Int()
 		ext, ok2 := a.Extent.Int()
-		if ok1 && st == 0 && !a.Red {
+		if ok1 && st == 0 && !a.Red || ok2 && ext == 1 && !a.Red {
 			continue
 		}
-		if !ok1 || !ok2 || st < 0 || a.Red && seenK || !a.Red && seenN {
+		if !ok1 || !ok2 || st < 0 || a.Red && seenK || !a.Red && seenN && int64(p.ColStride) != st*ext {
+			return
+		}
+		if !a.Red && !dim.Equal(g.In[0].Stride[i], dim.Const(0)) { // a matrix for each position
 			return
 		}
 		if a.Red {
 			seenK, p.K, p.RowStride = true, int(ext), int(st)
 		} else {
-			seenN, p.N, p.ColStride = true, int(ext), int(st)
+			seenN, p.N, p.ColStride = true, p.N*int(ext), int(st)
 		}
 	}
 	src := u.Buf.Const

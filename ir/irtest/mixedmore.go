@@ -259,3 +259,105 @@ func moreRecipes() []recipe {
 	return []recipe{{2, (*mixer).power}, {1, (*mixer).trilu}, {1, (*mixer).oneHot}, {2, (*mixer).scatter}, {2, (*mixer).channelNorm}, {1, (*mixer).transposed},
 		{2, (*mixer).quantized}, {4, (*mixer).recurrent}, {1, (*mixer).resize}}
 }
+
+// heads computes several matrices in one product, as attention does: it takes the columns of each, splits them into heads, turns
+// those, and appends them to others.
+func (x *mixer) heads() error {
+	v, ok := x.pick(func(v held) bool {
+		if v.Rank() < 2 || v.Rank() > 4 || !isFloat(v) {
+			return false
+		}
+		c, fixed := v.Type.Shape[v.Rank()-1].Int()
+		return fixed && c > 0 && c <= 64
+	})
+	if !ok {
+		return nil
+	}
+	k, _ := v.Type.Shape[v.Rank()-1].Int()
+	parts, h, d := 1+x.r.Intn(3), 1+x.r.Intn(3), []int{1, 4, 12, 16, 32, 64}[x.r.Intn(6)]
+	size := h * d
+	if k*int64(parts*size) > 1<<14 {
+		return nil
+	}
+	var err error
+	op := func(name string, in []*ir.Value, kv ...any) *ir.Value { // nil once something failed
+		if err != nil {
+			return nil
+		}
+		var y *ir.Value
+		if y, err = x.b.One(name, in, attrs(kv...)); err == nil && x.r.Intn(16) == 0 {
+			_, err = x.keep(y, fact{bound: 62}) // for other readers
+		}
+		return y
+	}
+	y, lead := v.Value, v.Type.Shape[:v.Rank()-1]
+	flat := x.r.Intn(2) == 0
+	if flat {
+		y = op("reshape", []*ir.Value{y}, "shape", []dim.Expr{dim.Product(lead), dim.Const(k)})
+	}
+	y = op("matmul", []*ir.Value{y, x.constant(v.Type.Elem, int(k), parts*size)})
+	if x.r.Intn(3) != 0 {
+		y = op("add", []*ir.Value{y, x.constant(v.Type.Elem, parts*size)})
+	}
+	if x.r.Intn(3) == 0 {
+		y = op("tanh", []*ir.Value{y})
+	}
+	if flat {
+		y = op("reshape", []*ir.Value{y}, "shape", append(append([]dim.Expr(nil), lead...), dim.Const(int64(parts*size))))
+	}
+	if err != nil {
+		return err
+	}
+	axis := y.Rank() - 1
+	var cols []*ir.Value
+	if x.r.Intn(2) == 0 {
+		sizes := make([]dim.Expr, parts)
+		for i := range sizes {
+			sizes[i] = dim.Const(int64(size))
+		}
+		if cols, err = x.b.Op("split", []*ir.Value{y}, attrs("axis", axis, "sizes", sizes)); err != nil {
+			return err
+		}
+	} else {
+		for i := range parts {
+			starts, steps, shape := make([]dim.Expr, axis+1), make([]int64, axis+1), append([]dim.Expr(nil), y.Type.Shape...)
+			for a := range steps {
+				steps[a] = 1
+			}
+			starts[axis], shape[axis] = dim.Const(int64(i*size)), dim.Const(int64(size))
+			if x.r.Intn(8) == 0 { // some columns of the next or of the one before
+				starts[axis] = dim.Const(int64(x.r.Intn((parts-1)*size + 1)))
+			}
+			cols = append(cols, op("slice", []*ir.Value{y}, "starts", starts, "steps", steps, "shape", shape))
+		}
+	}
+	perm := make([]int64, axis+2)
+	for i := range perm {
+		perm[i] = int64(i)
+	}
+	if at := x.r.Intn(axis + 1); x.r.Intn(4) != 0 {
+		perm[at], perm[axis] = perm[axis], perm[at]
+	}
+	join := x.r.Intn(axis + 2)
+	for _, c := range cols {
+		c = op("reshape", []*ir.Value{c}, "shape", append(append([]dim.Expr(nil), lead...), dim.Const(int64(h)), dim.Const(int64(d))))
+		c = op("transpose", []*ir.Value{c}, "perm", perm)
+		if err != nil {
+			return err
+		}
+		if x.r.Intn(3) != 0 {
+			before := op("neg", []*ir.Value{c})
+			if w, ok := x.pick(func(w held) bool { return w.Type.Elem == c.Type.Elem && dim.EqualAll(w.Type.Shape, c.Type.Shape) }); ok {
+				before = w.Value
+			}
+			c = op("concat", []*ir.Value{before, c}, "axis", join)
+		}
+		if err != nil {
+			return err
+		}
+		if _, err = x.keep(c, fact{bound: 62}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -13,7 +13,7 @@ func recipes() []recipe {
 		{6, (*mixer).unary}, {8, (*mixer).binary}, {2, (*mixer).divide}, {3, (*mixer).compare}, {2, (*mixer).logic}, {3, (*mixer).where},
 		{2, (*mixer).clip}, {3, (*mixer).cast}, {4, (*mixer).reduce}, {2, (*mixer).rows}, {2, (*mixer).layerNorm},
 		{4, (*mixer).transpose}, {4, (*mixer).reshape}, {3, (*mixer).slice}, {3, (*mixer).concat}, {2, (*mixer).split}, {3, (*mixer).expand},
-		{5, (*mixer).matmul}, {3, (*mixer).window}, {2, (*mixer).gather}, {1, (*mixer).order}, {1, (*mixer).pad}, {1, (*mixer).cumsum},
+		{5, (*mixer).matmul}, {2, (*mixer).heads}, {3, (*mixer).window}, {2, (*mixer).gather}, {1, (*mixer).order}, {1, (*mixer).pad}, {1, (*mixer).cumsum},
 		{1, (*mixer).nonzero}, {1, (*mixer).tile}, {1, (*mixer).attention}, {2, (*mixer).branch}, {2, (*mixer).loop},
 	}...)
 }

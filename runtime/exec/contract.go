@@ -22,7 +22,8 @@ const (
 type contractStep struct {
 	s      *Session
 	st     *program.Step
-	packed bool // the second factor is
+	packed bool // the second factor is, in the program
+	parted bool // columns that follow one another in the second factor do not in the result
 	post   simplePost
 	fused  bool // the kernel does all of post
 	after  *sweep
@@ -36,7 +37,7 @@ type contractStep struct {
 	batch        []batchAxis
 	batches      int
 	bBatches     int // distinct second factors
-	panelB       int // elements of one packed factor
+	packedB      int // elements of one packed factor; where the program packed it, of one panel
 	mc, nc       int
 	mChunks      int
 	nChunks      int
@@ -52,7 +53,7 @@ type contractStep struct {
 type batchAxis struct {
 	n            int
 	a, b, c, add int
-	packB        int // packed factors from one position to the next
+	packB        int // packed factors, or panels, from one position to the next
 	axis         int
 }
 
@@ -77,6 +78,7 @@ func (c *contractStep) bind(f *frame) error {
 	c.rsA, c.csA, c.rsB, c.csB, c.batch = 0, 1, 0, 0, c.batch[:0]
 	haveM, haveN, haveK := -1, -1, -1
 	kEmpty := false
+	c.parted = false
 	for i := len(st.Space) - 1; i >= 0; i-- {
 		ext := int(vals[st.Space[i].Extent])
 		sa, sb := int(vals[st.In[0].Stride[i]]), int(vals[st.In[1].Stride[i]])
@@ -100,8 +102,11 @@ func (c *contractStep) bind(f *frame) error {
 		switch {
 		case sb != 0 && sa == 0 && haveN < 0:
 			haveN, c.n, c.csB = i, ext, sb
-		case sb != 0 && sa == 0 && !c.packed && sb == c.csB*c.n && c.merges(f, i, haveN, c.n):
+		case sb != 0 && sa == 0 && sb == c.csB*c.n && (c.parted || c.merges(f, i, haveN, c.n)):
 			c.n *= ext
+		case sb != 0 && sa == 0 && sb == c.csB*c.n && c.packed && c.n%gemm.Panel != 0: // panels run over several positions
+			c.n *= ext
+			c.parted = true
 		case sb == 0 && haveM < 0:
 			haveM, c.m, c.rsA = i, ext, sa
 		case sb == 0 && sa == c.rsA*c.m && c.merges(f, i, haveM, c.m):
@@ -114,7 +119,13 @@ func (c *contractStep) bind(f *frame) error {
 		c.k = 0
 	}
 	if c.packed && haveN >= 0 {
-		// the packing was made of this very axis
+		// the packing was made of these very axes: a position along an axis is so many columns further
+		for i := range c.batch {
+			c.batch[i].b /= c.csB
+			if c.batch[i].b%gemm.Panel != 0 {
+				return fmt.Errorf("products begin in the middle of a packed panel")
+			}
+		}
 		c.csB = 1
 	}
 	c.layoutOut(f, haveM, haveN)
@@ -154,7 +165,7 @@ func (c *contractStep) layoutOut(f *frame, m, n int) {
 	if m >= 0 {
 		mOut = c.outStride(f, m)
 	}
-	c.accOut = c.post.f32 && nOut == 1 && (m < 0 || mOut >= c.n)
+	c.accOut = c.post.f32 && !c.parted && nOut == 1 && (m < 0 || mOut >= c.n)
 	c.fused = c.accOut && c.post.ok
 	c.bias = gemm.Args{}
 	c.ldAdd = 0
@@ -202,7 +213,10 @@ func (c *contractStep) plan(f *frame, m, n int) error {
 	for i := range c.batch {
 		b := &c.batch[i]
 		c.batches *= b.n
-		if b.b != 0 && !c.packed {
+		switch {
+		case c.packed:
+			b.packB = b.b / gemm.Panel
+		case b.b != 0:
 			b.packB = c.bBatches
 			c.bBatches *= b.n
 		}
@@ -222,10 +236,12 @@ func (c *contractStep) plan(f *frame, m, n int) error {
 		c.accBytes = (acc*4 + 63) &^ 63
 	}
 	c.mergedStrides(f, m, n)
-	c.panelB = gemm.PackedLen(c.k, c.n)
 	scratch := c.accBytes
-	if !c.packed {
-		scratch += (c.bBatches*c.panelB + 16) * 4
+	if c.packed {
+		c.packedB = gemm.Panel * c.k
+	} else {
+		c.packedB = gemm.PackedLen(c.k, c.n)
+		scratch += (c.bBatches*c.packedB + 16) * 4
 	}
 	if err := f.s.needScratch(scratch); err != nil {
 		return err
@@ -326,13 +342,12 @@ func (c *contractStep) Chunk(i, worker int) {
 	i /= c.nChunks
 	mb := i % c.mChunks
 	i /= c.mChunks
-	var oa, ob, oc, oadd, factor int
+	var oa, oc, oadd, factor int
 	for k := range c.batch {
 		b := &c.batch[k]
 		p := i % b.n
 		i /= b.n
 		oa += p * b.a
-		ob += p * b.b
 		oc += p * b.c
 		oadd += p * b.add
 		factor += p * b.packB
@@ -342,12 +357,7 @@ func (c *contractStep) Chunk(i, worker int) {
 	m0, n0 := mb*c.mc, nb*c.nc
 	g.M, g.N, g.K = min(c.mc, c.m-m0), min(c.nc, c.n-n0), c.k
 	g.A, g.RSA, g.CSA = f32(c.a, oa+m0*c.rsA), c.rsA, c.csA
-	base := 0
-	if c.packed {
-		base = ob // a packed constant is one matrix: ob is 0
-	} else {
-		base = factor * c.panelB
-	}
+	base := factor * c.packedB
 	g.B = f32(c.bPack, base+n0*c.k)
 	if n1 := n0 + c.nc; n1 < c.n && c.k > 0 { // most often the worker's next chunk
 		g.Next = f32(c.bPack, base+n1*c.k)
@@ -386,7 +396,7 @@ func (c *contractStep) packPanel(i int) {
 	}
 	span := (c.k-1)*c.rsB + (cols-1)*c.csB + 1
 	src := unsafe.Slice(f32(c.b, off+p*gemm.Panel*c.csB), span)
-	dst := unsafe.Slice(f32(c.bPack, factor*c.panelB+p*gemm.Panel*c.k), gemm.Panel*c.k)
+	dst := unsafe.Slice(f32(c.bPack, factor*c.packedB+p*gemm.Panel*c.k), gemm.Panel*c.k)
 	c.s.m.gemm.PackB(dst, src, c.k, cols, c.rsB, c.csB)
 }
 

@@ -163,11 +163,12 @@ func headBounds(u *Use, space []Axis, ext, vals []int64, n int64) error {
 	return u.bounds(space, own, vals, n, false)
 }
 
-// packedBounds checks that the space of a product is the matrix that was packed: one axis of columns, which
-// the other factor does not have, and as many summed positions as rows.
+// packedBounds checks that the space of a product is the matrix that was packed: columns, along axes that continue one
+// another and that the other factor does not have, and as many summed positions as rows.
 func packedBounds(s *Step, ext, vals []int64, n int64) error {
-	k, cols := int64(1), int64(1)
-	for i, a := range s.Space {
+	k, cols, next := int64(1), int64(1), int64(0)
+	for i := len(s.Space) - 1; i >= 0; i-- {
+		a := s.Space[i]
 		switch st := vals[s.In[1].Stride[i]]; {
 		case a.Red:
 			if ext[i] > 0 && k > limit/ext[i] {
@@ -175,10 +176,11 @@ func packedBounds(s *Step, ext, vals []int64, n int64) error {
 			}
 			k *= ext[i]
 		case ext[i] <= 1 || st == 0:
-		case cols > 1 || vals[s.In[0].Stride[i]] != 0:
+		case cols > 1 && st != next || vals[s.In[0].Stride[i]] != 0 || st < 0 || st > limit || cols > limit/ext[i] || ext[i] > limit/st:
 			return fmt.Errorf("axis %d is not the columns of the packed matrix", i)
 		default:
-			cols = ext[i]
+			cols *= ext[i]
+			next = st * ext[i]
 		}
 	}
 	panels := (cols + layout.PanelWidth - 1) / layout.PanelWidth
