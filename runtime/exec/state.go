@@ -155,7 +155,9 @@ func (s *Session) prepareStates() error {
 			if err != nil {
 				return err
 			}
-			if len(st.mem) < n {
+			if len(st.mem) >= n {
+				clear(st.mem[:n])
+			} else { // new memory is zero, and takes no room before it is written
 				mem, err := s.alloc(n)
 				if err != nil {
 					return fmt.Errorf("state %q: %w", io.Name, err)
@@ -163,7 +165,6 @@ func (s *Session) prepareStates() error {
 				s.free(st.mem)
 				st.mem = mem
 			}
-			clear(st.mem[:n])
 			st.shape = shape
 		}
 		if err := st.take(io.Name); err != nil {
