@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/llmc-go/llmc/codegen/driver"
 	"github.com/llmc-go/llmc/codegen/kir"
+	"github.com/llmc-go/llmc/formats/atomicfile"
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/passes/pass"
 	"github.com/llmc-go/llmc/passes/pipeline"
@@ -328,7 +328,7 @@ func (d *dump) add(c column, text string) {
 	if c.Changed {
 		path := filepath.Join(d.dir, fmt.Sprintf("%02d-%s.%s", d.n, c.Name, c.Kind))
 		d.n++
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		if err := atomicfile.WriteBytes(path, []byte(text)); err != nil {
 			d.err = pathError(err)
 		}
 	}
@@ -345,12 +345,5 @@ func (d *dump) finish() error {
 
 // writePage writes a file.
 func writePage(path string, write func(io.Writer) error) error {
-	var b bytes.Buffer
-	if err := write(&b); err != nil {
-		return err
-	}
-	if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
-		return pathError(err)
-	}
-	return nil
+	return pathError(atomicfile.Write(context.Background(), path, write))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/llmc-go/llmc/codegen/driver"
+	"github.com/llmc-go/llmc/formats/atomicfile"
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/eval"
 	"github.com/llmc-go/llmc/ir/ops"
@@ -96,10 +97,7 @@ func (a *app) opt(ctx context.Context, f *optFlags, path string) error {
 		return err
 	}
 	if f.out != "" {
-		if err := os.WriteFile(f.out, []byte(text.String()), 0o666); err != nil {
-			return pathError(err)
-		}
-		return nil
+		return pathError(atomicfile.WriteBytes(f.out, []byte(text.String())))
 	}
 	_, err = io.WriteString(a.out, text.String())
 	return err

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/llmc-go/llmc"
+	"github.com/llmc-go/llmc/formats/atomicfile"
 	"github.com/llmc-go/llmc/formats/input"
 	"github.com/llmc-go/llmc/formats/npy"
 	"github.com/llmc-go/llmc/formats/onnxpb"
@@ -263,10 +264,7 @@ func writeFile(path, name string, data []byte, err error) error {
 	if err != nil {
 		return fmt.Errorf("output %q: %w", name, err)
 	}
-	if err := os.WriteFile(path, data, 0o666); err != nil {
-		return pathError(err)
-	}
-	return nil
+	return pathError(atomicfile.WriteBytes(path, data))
 }
 
 // readLabels reads class names: a JSON array, a JSON object from index to name, or a name a line.

@@ -7,11 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"unsafe"
 
+	"github.com/llmc-go/llmc/formats/atomicfile"
 	"github.com/llmc-go/llmc/ir/dtype"
 	"github.com/llmc-go/llmc/ir/tensor"
 )
@@ -268,62 +267,7 @@ func inOrder(places []stored) []int {
 	return l
 }
 
-// WriteFile writes p to a file, all or nothing: a temporary file in the same folder takes the name once it is
-// complete and on disk; where anything fails, or ctx ends, the old file stays as it was.
-func WriteFile(ctx context.Context, path string, p *Program, o Options) (err error) {
-	f, err := createTemp(path)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-			err = fmt.Errorf("write %s: %w", path, err)
-		}
-	}()
-	if err := Write(&ctxWriter{ctx, f}, p, o); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	if d, derr := os.Open(filepath.Dir(path)); derr == nil { // the new name, too, should survive a crash; not every system can
-		_ = d.Sync()
-		_ = d.Close()
-	}
-	return nil
-}
-
-// createTemp makes a file of a new name beside path, with the rights that a plain file would get.
-func createTemp(path string) (*os.File, error) {
-	for i := range 10000 {
-		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d-%d.tmp", filepath.Base(path), os.Getpid(), i))
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if !errors.Is(err, os.ErrExist) {
-			return f, err
-		}
-	}
-	return nil, fmt.Errorf("no free temporary name beside %s", path)
-}
-
-type ctxWriter struct {
-	ctx context.Context
-	w   io.Writer
-}
-
-func (c *ctxWriter) Write(b []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.w.Write(b)
+// WriteFile writes p to a file, all or nothing: where anything fails, or ctx ends, the old file stays as it was.
+func WriteFile(ctx context.Context, path string, p *Program, o Options) error {
+	return atomicfile.Write(ctx, path, func(w io.Writer) error { return Write(w, p, o) })
 }
