@@ -33,7 +33,7 @@ func (a *app) benchCommand() *cobra.Command {
 		Short: "Measure how long a model runs",
 		Long: `Bench runs a model as often as fits in --time, for each number of threads, and writes the shortest time, the median, the
 90th percentile, and GFLOP/s: twice the multiply-adds of products, convolutions and attention, by the median. Inputs that
-are not given are made up from a seed; dimensions without a value are 1.
+are not given are made up from a seed; dimensions without a value are 1, and a total length the sum of the past and what is new.
 
 With --worker it speaks the protocol "onnxbench 1" on standard input and output, as an engine for a benchmark harness
 that times several engines in turn.`,
@@ -115,7 +115,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, path string) error {
 		m, err := measure(ctx, l, inputs, n, f)
 		if err != nil {
 			bar.stop()
-			return err
+			return l.guessed(err)
 		}
 		m.Model, m.Dims, m.Load = filepath.Base(path), dimText(l.dims), load
 		list = append(list, *m)

@@ -88,6 +88,7 @@ func (a *app) ready(ctx context.Context, f *inputFlags, path string, check func(
 		l.close()
 		return nil, nil, err
 	}
+	l.boundIndices(l.model.Program(), in)
 	return l, in, nil
 }
 
@@ -205,6 +206,10 @@ func (f *inputFlags) madeUp(l *loaded, info llmc.Info) (tensor.Value, error) {
 		return tensor.ValueOf(tensor.New(info.Elem, shape...)), nil
 	}
 	t, err := randomInput(info, shape, l.dims, f.seed)
+	if l.invented == nil {
+		l.invented = map[string]bool{}
+	}
+	l.invented[info.Name] = true
 	return tensor.ValueOf(t), err
 }
 

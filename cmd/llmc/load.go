@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -96,6 +97,8 @@ type loaded struct {
 	outputs []llmc.Info
 	files   []string // names by position of input_K.pb: graph.input with what has an initializer
 	model   *llmc.Model
+
+	invented map[string]bool // inputs whose values are random
 }
 
 // openModel opens a model or program.
@@ -327,7 +330,52 @@ func (l *loaded) close() {
 	}
 }
 
-// shape evaluates an input's shape for dims; symbols without a value are 1.
+// dim is the value of a dimension: what was asked for, else 1; of a total length, which decoders have beside the length of
+// the past, their sum.
+func (l *loaded) dim(name string) int64 {
+	if v, ok := l.dims[name]; ok {
+		return v
+	}
+	if rest, ok := strings.CutPrefix(name, "total_"); ok {
+		past, now := "past_"+rest, ""
+		for _, in := range l.inputs {
+			for _, text := range in.Shape {
+				switch text {
+				case rest, "sequence", "sequence_length":
+					now = text
+				}
+			}
+		}
+		if now != "" && slices.ContainsFunc(l.inputs, func(in llmc.Info) bool { return slices.Contains(in.Shape, past) }) {
+			return l.dim(past) + l.dim(now)
+		}
+	}
+	return 1
+}
+
+// guessed says beside an error of a run on inputs that are made up which sizes nobody gave.
+func (l *loaded) guessed(err error) error {
+	var names []string
+	for _, in := range l.inputs {
+		for _, text := range in.Shape {
+			e, bad := dim.Parse(text)
+			if bad != nil || !l.invented[in.Name] || l.shapes[in.Name] != nil {
+				continue
+			}
+			e.Walk(func(s string) {
+				if _, ok := l.dims[s]; !ok && !slices.Contains(names, s) {
+					names = append(names, s)
+				}
+			})
+		}
+	}
+	if names == nil {
+		return err
+	}
+	return fmt.Errorf("%w; nobody gave a value for %s: --dim %s=N does", err, strings.Join(names, ", "), names[0])
+}
+
+// shape evaluates an input's shape.
 func (l *loaded) shape(info llmc.Info) ([]int, error) {
 	shape := make([]int, len(info.Shape))
 	for i, text := range info.Shape {
@@ -335,12 +383,7 @@ func (l *loaded) shape(info llmc.Info) ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		v, err := e.Eval(func(s string) (int64, bool) {
-			if v, ok := l.dims[s]; ok {
-				return v, true
-			}
-			return 1, true
-		})
+		v, err := e.Eval(func(s string) (int64, bool) { return l.dim(s), true })
 		if err != nil {
 			return nil, err
 		}

@@ -91,6 +91,7 @@ func (l *loaded) trial(ctx context.Context, s *exec.Session) (llmc.Values, error
 		f := &inputFlags{random: !zeros, zeros: zeros, seed: 1, model: modelFlags{memory: byteSize(l.opts.MaxMemory)}}
 		inputs, err := l.readInputs(f)
 		if err == nil {
+			l.boundIndices(l.model.Program(), inputs)
 			for _, st := range e.States { // the session has them
 				delete(inputs, e.Inputs[st.Input].Name)
 			}

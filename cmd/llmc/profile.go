@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/llmc-go/llmc"
+	"github.com/llmc-go/llmc/formats/atomicfile"
 	"github.com/llmc-go/llmc/runtime/cpu"
 	"github.com/llmc-go/llmc/runtime/exec"
 	"github.com/llmc-go/llmc/runtime/kernels/roof"
@@ -182,15 +182,15 @@ func (a *app) profile(ctx context.Context, f *profileFlags, path string) error {
 	defer l.close()
 	p, err := profileSteps(ctx, l, inputs, f.time)
 	if err != nil {
-		return err
+		return l.guessed(err)
 	}
 	if f.trace != "" {
 		b, err := json.Marshal(map[string]any{"traceEvents": p.trace(l.model.Program().Entries[0].Body.Steps), "displayTimeUnit": "ms"})
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(f.trace, b, 0o644); err != nil {
-			return err
+		if err := atomicfile.WriteBytes(f.trace, b); err != nil {
+			return pathError(err)
 		}
 	}
 	r, err := measureRoof(l, p.arena, p.steps)

@@ -20,12 +20,12 @@ func randomInput(info llmc.Info, shape []int, dims map[string]int64, seed uint64
 	r := rand.New(rand.NewPCG(seed, hash(info.Name)))
 	name := strings.ToLower(info.Name)
 	has := func(s string) bool { return strings.Contains(name, s) }
-	last, past := 1, dims["past_sequence_length"]
+	last, past := 1, int64(0)
 	if len(shape) > 0 {
 		last = max(1, shape[len(shape)-1])
 	}
-	if past == 0 {
-		past = dims["past"]
+	for _, name := range []string{"past", "past_length", "past_sequence_length"} {
+		past = max(past, dims[name])
 	}
 	scale := 1.0
 	if has("past") || has("cache") {

@@ -64,8 +64,9 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 		v.out.Notes = append(v.out.Notes, "compiled for these sizes only: "+oneLine(err.Error()))
 	}
+	v.l.boundIndices(v.prog, v.inputs)
 	if err := v.execute(ctx); err != nil {
-		return err
+		return v.l.guessed(err)
 	}
 	byID := map[int]*ir.Value{}
 	for _, n := range v.src.Module.Main().Body.Nodes {
