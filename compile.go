@@ -6,9 +6,7 @@ import (
 
 	"github.com/llmc-go/llmc/codegen/driver"
 	"github.com/llmc-go/llmc/ir"
-	"github.com/llmc-go/llmc/runtime/cpu"
 	"github.com/llmc-go/llmc/runtime/exec"
-	"github.com/llmc-go/llmc/runtime/kernels/gemm"
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
@@ -43,10 +41,7 @@ func Compile(ctx context.Context, path string, o Options) (*Compiled, error) {
 // WriteFile writes the program as an .llmc file, with the weights in it, as kernels want them. The file appears when it
 // is complete.
 func (c *Compiled) WriteFile(ctx context.Context, path string) error {
-	row := gemm.Pick(cpu.Host())
-	return program.WriteFile(ctx, path, c.Program, program.Options{
-		Pack: func(dst []byte, k *program.Const) error { return exec.PackConst(dst, k, row) },
-	})
+	return program.WriteFile(ctx, path, c.Program, program.Options{Pack: exec.PackConst})
 }
 
 // Load makes a model of the program; closing the model then closes c too.

@@ -18,9 +18,7 @@ import (
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/passes/pass"
 	"github.com/llmc-go/llmc/passes/pipeline"
-	"github.com/llmc-go/llmc/runtime/cpu"
 	"github.com/llmc-go/llmc/runtime/exec"
-	"github.com/llmc-go/llmc/runtime/kernels/gemm"
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
@@ -200,9 +198,8 @@ func needs(p *program.Program, dims map[string]int64) (arena, live int64, used m
 func (a *app) writeProgram(ctx context.Context, r *compileReport, path string, p *program.Program) error {
 	start := time.Now()
 	bar := a.byteProgress("writing "+filepath.Base(path), r.WeightBytes)
-	row := gemm.Pick(cpu.Host())
 	err := program.WriteFile(ctx, path, p, program.Options{
-		Pack:  func(dst []byte, c *program.Const) error { return exec.PackConst(dst, c, row) },
+		Pack:  exec.PackConst,
 		Wrote: bar.add,
 	})
 	bar.stop()

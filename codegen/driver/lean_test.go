@@ -9,6 +9,7 @@ import (
 
 	"github.com/llmc-go/llmc/ir/anchor"
 	"github.com/llmc-go/llmc/ir/layout"
+	"github.com/llmc-go/llmc/runtime/exec"
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
@@ -128,7 +129,7 @@ func TestWeightsAreReadWhereTheyLie(t *testing.T) {
 			continue
 		}
 		var b bytes.Buffer
-		if err := program.Write(&b, p, program.Options{Pack: packer}); err != nil {
+		if err := program.Write(&b, p, program.Options{Pack: exec.PackConst}); err != nil {
 			t.Fatal(err)
 		}
 		read, err := program.Decode(b.Bytes())

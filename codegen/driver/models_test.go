@@ -27,7 +27,6 @@ import (
 	"github.com/llmc-go/llmc/passes/pipeline"
 	"github.com/llmc-go/llmc/runtime/cpu"
 	"github.com/llmc-go/llmc/runtime/exec"
-	"github.com/llmc-go/llmc/runtime/kernels/gemm"
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
@@ -255,7 +254,7 @@ func TestCompileIsDeterministic(t *testing.T) {
 			p *program.Program
 			b *bytes.Buffer
 		}{{a, &x}, {b, &y}} {
-			if err := program.Write(w.b, w.p, program.Options{Pack: packer}); err != nil {
+			if err := program.Write(w.b, w.p, program.Options{Pack: exec.PackConst}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -592,6 +591,3 @@ func TestStates(t *testing.T) {
 		t.Errorf("65 positions in a cache of 64: %v", err)
 	}
 }
-
-// packer packs constants as kernels want them.
-func packer(dst []byte, c *program.Const) error { return exec.PackConst(dst, c, gemm.Pick(cpu.Host())) }

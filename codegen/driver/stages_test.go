@@ -10,6 +10,7 @@ import (
 
 	"github.com/llmc-go/llmc/ir/host/std"
 	"github.com/llmc-go/llmc/ir/ops"
+	runtime "github.com/llmc-go/llmc/runtime/exec"
 	"github.com/llmc-go/llmc/runtime/program"
 )
 
@@ -131,7 +132,7 @@ func TestRuntimeStandsAlone(t *testing.T) {
 // writeProgram writes a program to a file.
 func writeProgram(t *testing.T, path string, p *program.Program) {
 	t.Helper()
-	if err := program.WriteFile(context.Background(), path, p, program.Options{Pack: packer}); err != nil {
+	if err := program.WriteFile(context.Background(), path, p, program.Options{Pack: runtime.PackConst}); err != nil {
 		t.Fatal(err)
 	}
 }

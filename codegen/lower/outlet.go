@@ -93,80 +93,78 @@ func (o *outlet) name() *ir.Value {
 
 // back goes through the view that from is of another value; false where a part cannot be written through it.
 func (o *outlet) back(v op.View) bool {
-	n, out := o.from.Def, o.from.Type.Shape
+	n := o.from.Def
 	src := n.In[0]
-	in := src.Type.Shape
-	axes, cut := make([][]*atom, len(in)), -1
-	switch v.Kind {
+	b := &outlet{axes: make([][]*atom, src.Rank()), cut: -1, at: o.at}
+	ok := false
+	switch in, out := src.Type.Shape, o.from.Type.Shape; v.Kind {
 	case op.ViewPerm:
 		for i, a := range v.Perm {
-			axes[a] = o.axes[i]
+			b.axes[a] = o.axes[i]
 			if o.cut == i {
-				cut = a
+				b.cut = a
 			}
 		}
+		ok = true
 	case op.ViewSlice:
-		copy(axes, o.axes)
-		cut = o.cut
-		for i := range in {
-			switch same := dim.Equal(in[i], out[i]); {
-			case same && (v.Steps[i] == 1 || in[i].IsConst(1)):
-				continue
-			case cut >= 0 || v.Steps[i] != 1:
-				return false
-			}
-			cut, o.at = i, v.Starts[i]
-		}
+		ok = b.slice(o, v, in, out)
 	case op.ViewReshape:
-		var oi, ni []int // axes of extents other than 1
-		for i, e := range in {
-			if !e.IsConst(1) {
-				oi = append(oi, i)
-			}
-		}
-		for i, e := range out {
-			if !e.IsConst(1) {
-				ni = append(ni, i)
-			}
-		}
-		for len(oi) > 0 || len(ni) > 0 {
-			a, b := matchRun(in, oi, out, ni)
-			if a == 0 {
-				return false
-			}
-			for _, i := range ni[:b] {
-				if i == o.cut {
-					if a != 1 || b != 1 {
-						return false
-					}
-					cut = oi[0]
-				}
-			}
-			switch {
-			case a == 1:
-				for _, i := range ni[:b] {
-					axes[oi[0]] = append(axes[oi[0]], o.axes[i]...)
-				}
-			case b == 1 && len(o.axes[ni[0]]) == 1:
-				s := o.axes[ni[0]][0].stride
-				for k := a - 1; k >= 0; k-- {
-					axes[oi[k]] = []*atom{{in[oi[k]], s}}
-					s = dim.Mul(s, in[oi[k]])
-				}
-			default:
-				return false
-			}
-			oi, ni = oi[a:], ni[b:]
-		}
-		if o.cut >= 0 && cut < 0 {
-			return false
-		}
-	default:
+		ok = b.reshape(o, in, out)
+	}
+	if !ok {
 		return false
 	}
-	o.from, o.axes, o.cut, o.past = src, axes, cut, append(o.past, n)
+	o.from, o.axes, o.cut, o.at, o.past = src, b.axes, b.cut, b.at, append(o.past, n)
 	o.sight()
 	return true
+}
+
+// slice makes b what o is of a value of which o's is a slice: of at most one axis only some positions are taken, one by one.
+func (b *outlet) slice(o *outlet, v op.View, in, out []dim.Expr) bool {
+	copy(b.axes, o.axes)
+	b.cut = o.cut
+	for i := range in {
+		switch same := dim.Equal(in[i], out[i]); {
+		case same && (v.Steps[i] == 1 || in[i].IsConst(1)):
+			continue
+		case b.cut >= 0 || v.Steps[i] != 1:
+			return false
+		}
+		b.cut, b.at = i, v.Starts[i]
+	}
+	return true
+}
+
+// reshape makes b what o is of a value of which o's is a reshape. Axes that were made of one are walked in its place; one that
+// was made of several must be walked as one, and is taken apart. The axis that is cut must stay as it is.
+func (b *outlet) reshape(o *outlet, in, out []dim.Expr) bool {
+	runs, ok := runsOf(in, out)
+	if !ok {
+		return false
+	}
+	for _, r := range runs {
+		alone := len(r.in) == 1 && len(r.out) == 1
+		switch {
+		case slices.Contains(r.out, o.cut) && !alone:
+			return false
+		case len(r.in) == 1:
+			for _, i := range r.out {
+				b.axes[r.in[0]] = append(b.axes[r.in[0]], o.axes[i]...)
+			}
+			if r.out[0] == o.cut {
+				b.cut = r.in[0]
+			}
+		case len(r.out) == 1 && len(o.axes[r.out[0]]) == 1:
+			s := o.axes[r.out[0]][0].stride
+			for _, i := range slices.Backward(r.in) {
+				b.axes[i] = []*atom{{in[i], s}}
+				s = dim.Mul(s, in[i])
+			}
+		default:
+			return false
+		}
+	}
+	return o.cut < 0 || b.cut >= 0
 }
 
 // outlets finds the parts of one region.

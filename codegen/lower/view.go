@@ -1,6 +1,8 @@
 package lower
 
 import (
+	"slices"
+
 	"github.com/llmc-go/llmc/codegen/kir"
 	"github.com/llmc-go/llmc/ir"
 	"github.com/llmc-go/llmc/ir/anchor"
@@ -85,8 +87,7 @@ func keep(ext, over, stride dim.Expr) dim.Expr {
 	return dim.Keep1(ext, stride)
 }
 
-// reshapeStrides finds strides for a reshape: it matches the shortest runs of old and new axes with equal
-// products; within a run the old axes must lie without gaps. Axes of extent 1 do not count.
+// reshapeStrides finds strides for a reshape: within each run of axes that become others the old ones must lie without gaps.
 func reshapeStrides(in, stride, out []dim.Expr) ([]dim.Expr, bool) {
 	res := make([]dim.Expr, len(out))
 	for _, e := range append(append([]dim.Expr{}, in...), out...) {
@@ -94,6 +95,31 @@ func reshapeStrides(in, stride, out []dim.Expr) ([]dim.Expr, bool) {
 			return res, true
 		}
 	}
+	runs, ok := runsOf(in, out)
+	if !ok {
+		return nil, false
+	}
+	for _, r := range runs {
+		for i := range len(r.in) - 1 { // no gaps within the run
+			if !dim.Equal(stride[r.in[i]], dim.Mul(stride[r.in[i+1]], in[r.in[i+1]])) {
+				return nil, false
+			}
+		}
+		s := stride[r.in[len(r.in)-1]]
+		for _, i := range slices.Backward(r.out) {
+			res[i] = s
+			s = dim.Mul(s, out[i])
+		}
+	}
+	return res, true
+}
+
+// reshaped is axes of a shape and what a reshape makes of them: as many elements either way.
+type reshaped struct{ in, out []int }
+
+// runsOf cuts the axes of two shapes into the shortest runs of equal products, those of extent 1 left out; false where some do
+// not match.
+func runsOf(in, out []dim.Expr) ([]reshaped, bool) {
 	var oi, ni []int
 	for i, e := range in {
 		if !e.IsConst(1) {
@@ -105,24 +131,16 @@ func reshapeStrides(in, stride, out []dim.Expr) ([]dim.Expr, bool) {
 			ni = append(ni, i)
 		}
 	}
+	var runs []reshaped
 	for len(oi) > 0 || len(ni) > 0 {
 		a, b := matchRun(in, oi, out, ni)
 		if a == 0 {
 			return nil, false
 		}
-		for i := 0; i+1 < a; i++ { // no gaps within the run
-			if !dim.Equal(stride[oi[i]], dim.Mul(stride[oi[i+1]], in[oi[i+1]])) {
-				return nil, false
-			}
-		}
-		s := stride[oi[a-1]]
-		for i := b - 1; i >= 0; i-- {
-			res[ni[i]] = s
-			s = dim.Mul(s, out[ni[i]])
-		}
+		runs = append(runs, reshaped{oi[:a], ni[:b]})
 		oi, ni = oi[a:], ni[b:]
 	}
-	return res, true
+	return runs, true
 }
 
 // matchRun returns the lengths of the shortest prefixes of old and new axes with equal products.

@@ -161,12 +161,13 @@ func (m *Model) loadConsts() error {
 // packedBytes is the room of a packed constant, in whole cache lines.
 func packedBytes(c *program.Const) int { return (4*c.Pack.Stored(c.Layout) + 63) &^ 63 }
 
-// PackConst packs a constant into its layout, in dst, which is zero and as long as that.
-func PackConst(dst []byte, c *program.Const, row *gemm.Row) error {
+// PackConst packs a constant into its layout, in dst, which is zero and as long as that, with the best kernel of this machine.
+// It is what [program.Options] want as Pack.
+func PackConst(dst []byte, c *program.Const) error {
 	if err := checkPack(c); err != nil {
 		return err
 	}
-	return packInto(dst, c, row)
+	return packInto(dst, c, gemm.Pick(cpu.Host()))
 }
 
 // checkPack refuses constants that do not fit their packing.

@@ -54,14 +54,7 @@ func (r *Row) Runs(host cpu.Features) bool {
 }
 
 // Pick returns the best row that runs on host.
-func Pick(host cpu.Features) *Row {
-	for i := range rows {
-		if rows[i].Runs(host) {
-			return &rows[i]
-		}
-	}
-	return &rows[len(rows)-1]
-}
+func Pick(host cpu.Features) *Row { return cpu.Best(rows[:], host) }
 
 type functions struct{ scale, max, maxMask, exp, dot, axpy func(*args) }
 
