@@ -21,6 +21,7 @@ var attendRecord = gen.Record{
 		{Name: "a", Type: "*float32", Doc: "first operand"},
 		{Name: "b", Type: "*float32", Doc: "second operand"},
 		{Name: "out", Type: "*float32", Doc: "a sum or maximum"},
+		{Name: "next", Type: "*float32", Doc: "rows that are read after those of b, at the same stride: the first are fetched at the end"},
 		{Name: "stride", Type: "uintptr", Doc: "bytes from a row of b to the next"},
 		{Name: "n", Type: "int", Doc: "elements, or rows of b; at least 1"},
 		{Name: "m", Type: "int", Doc: "elements of a row of b; at least 1"},
@@ -174,6 +175,7 @@ func (e *emitter) attendDot() {
 	rows, m := e.LoadInt("n"), e.LoadInt("m")
 	stride3 := e.GP64()
 	e.LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	fetch := e.newAhead(stride)
 	for _, group := range []struct {
 		label string
 		rows  int
@@ -186,6 +188,7 @@ func (e *emitter) attendDot() {
 		e.MOVQ(b, row)
 		e.MOVQ(m, n)
 		at := []Mem{{Base: row}, {Base: row, Index: stride, Scale: 1}, {Base: row, Index: stride, Scale: 2}, {Base: row, Index: stride3, Scale: 1}}
+		later := fetch.of(group.label, group.rows, row, rows)
 		var acc []vec
 		for range group.rows {
 			v := e.vec()
@@ -195,13 +198,14 @@ func (e *emitter) attendDot() {
 		e.loops(group.label, n, 1, func(_ int, mask Op) {
 			q := e.fetch(Mem{Base: x}, mask)
 			for i, v := range acc {
+				e.prefetch(at[i], later)
 				if mask == nil {
 					e.VFMADD231PS(at[i], q, v)
 				} else {
 					e.VFMADD231PS(e.fetch(at[i], mask), q, v)
 				}
 			}
-		}, e.stepper(x, row))
+		}, e.stepper(x, row, later))
 		for i, v := range acc {
 			e.VMOVSS(e.across(sumKernel, v).AsX(), Mem{Base: dst, Disp: 4 * i})
 		}
@@ -215,16 +219,55 @@ func (e *emitter) attendDot() {
 	}
 }
 
+// fetched is how many rows before they are read rows of K and V are fetched: a page, where they have 64 elements.
+const fetched = 16
+
+// ahead is how kernels over rows fetch what they read later. A processor does not look beyond the end of a page, and begins anew at
+// each of these short operands.
+type ahead struct {
+	*emitter
+	next, stride, far reg.GPVirtual
+}
+
+func (e *emitter) newAhead(stride reg.GPVirtual) *ahead {
+	f := &ahead{e, e.LoadInt("next"), stride, e.GP64()}
+	e.IMUL3Q(U32(fetched), stride, f.far)
+	return f
+}
+
+// of gives a pointer to what is fetched while the kernel reads so many rows from row on, of which left are left: rows of the same
+// operand, or at its end the first of the next.
+func (f *ahead) of(label string, rows int, row, left reg.GPVirtual) reg.GPVirtual {
+	p := f.GP64()
+	f.LEAQ(Mem{Base: row, Index: f.far, Scale: 1}, p)
+	f.CMPQ(left, U32(fetched))
+	f.JGE(LabelRef(label + "same"))
+	f.MOVQ(f.next, p)
+	for range rows {
+		f.ADDQ(f.stride, f.next)
+	}
+	f.Label(label + "same")
+	return p
+}
+
+// prefetch fetches what lies relative to base as m does to its own.
+func (e *emitter) prefetch(m Mem, base reg.GPVirtual) {
+	m.Base = base
+	e.PREFETCHT0(m)
+}
+
 // attendAxpy keeps up to four vectors of dst in registers while it walks down the rows, even and odd rows apart.
 func (e *emitter) attendAxpy() {
 	a, b, dst, stride := e.LoadInt("a"), e.LoadInt("b"), e.LoadInt("dst"), e.LoadInt("stride")
 	rows, m := e.LoadInt("n"), e.LoadInt("m")
+	fetch := e.newAhead(stride)
 	block := func(label string, vecs int, mask Op) {
 		p, row, n := e.GP64(), e.GP64(), e.GP64()
 		e.MOVQ(a, p)
 		e.MOVQ(b, row)
 		e.MOVQ(rows, n)
 		var acc [2][]vec
+		var later reg.GPVirtual
 		for j := range vecs {
 			acc[0] = append(acc[0], e.fetch(Mem{Base: dst, Disp: j * e.lanes * 4}, mask))
 			z := e.vec()
@@ -239,6 +282,9 @@ func (e *emitter) attendAxpy() {
 				if k == 1 {
 					x.Index, x.Scale = stride, 1
 				}
+				if later != nil && j*e.lanes*4%64 == 0 {
+					e.prefetch(x, later)
+				}
 				if mask == nil {
 					e.VFMADD231PS(x, w, v)
 				} else {
@@ -249,6 +295,7 @@ func (e *emitter) attendAxpy() {
 		e.SUBQ(U32(2), n)
 		e.JL(LabelRef(label + "last"))
 		e.Label(label + "pair")
+		later = fetch.of(label, 2, row, n)
 		step(0)
 		step(1)
 		e.ADDQ(U32(8), p)
@@ -256,6 +303,7 @@ func (e *emitter) attendAxpy() {
 		e.SUBQ(U32(2), n)
 		e.JGE(LabelRef(label + "pair"))
 		e.Label(label + "last")
+		later = nil
 		e.ADDQ(U32(2), n)
 		e.JZ(LabelRef(label + "sum"))
 		step(0)

@@ -343,6 +343,16 @@ func (w *work) maskRow(h, m, t0, n int) *float32 {
 func (w *work) rowsDirect(t0, t1 int) {
 	c, s, p := w.c, w.s, &w.c.Params
 	k, v := p.K.at(w.b, w.hk, t0), p.V.at(w.b, w.hk, t0)
+	afterK, afterV := k, v
+	if p.K.Strides[2] == p.V.Strides[2] { // as kernels want it
+		afterK = v
+		switch {
+		case t1 < p.T:
+			afterV = p.K.at(w.b, w.hk, t1)
+		case w.hk+1 < p.HK: // most often the worker's next chunk
+			afterV = p.K.at(w.b, w.hk+1, 0)
+		}
+	}
 	for g := range c.group {
 		h := w.hk*c.group + g
 		for i := range w.rows {
@@ -355,12 +365,12 @@ func (w *work) rowsDirect(t0, t1 int) {
 			if p.D == 0 {
 				clear(x)
 			} else {
-				s.a = args{dst: &x[0], a: w.query(h, m), b: k, stride: uintptr(4 * p.K.Strides[2]), n: n, m: p.D}
+				s.a = args{dst: &x[0], a: w.query(h, m), b: k, next: afterK, stride: uintptr(4 * p.K.Strides[2]), n: n, m: p.D}
 				c.f.dot(&s.a)
 			}
 			acc := s.acc[r*p.DV : (r+1)*p.DV]
 			w.shrink(acc, w.softmax(x, h, m, t0, r))
-			s.a = args{dst: &acc[0], a: &x[0], b: v, stride: uintptr(4 * p.V.Strides[2]), n: n, m: p.DV}
+			s.a = args{dst: &acc[0], a: &x[0], b: v, next: afterV, stride: uintptr(4 * p.V.Strides[2]), n: n, m: p.DV}
 			c.f.axpy(&s.a)
 		}
 	}

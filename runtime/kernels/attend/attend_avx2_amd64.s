@@ -10,8 +10,8 @@ TEXT ·f32_attend_scale_u8_avx2(SB), $128-8
 	MOVQ         a+0(FP), AX
 	MOVQ         8(AX), CX
 	MOVQ         (AX), DX
-	MOVQ         40(AX), BX
-	VBROADCASTSS 56(AX), Y0
+	MOVQ         48(AX), BX
+	VBROADCASTSS 64(AX), Y0
 	SUBQ         $0x00000010, BX
 	JL           single
 
@@ -94,8 +94,8 @@ TEXT ·f32_attend_max_u8_avx2(SB), $128-8
 	MOVQ         a+0(FP), AX
 	MOVQ         8(AX), CX
 	MOVQ         (AX), DX
-	MOVQ         40(AX), BX
-	VBROADCASTSS 56(AX), Y0
+	MOVQ         48(AX), BX
+	VBROADCASTSS 64(AX), Y0
 	VMOVUPS      cff800000<>+0(SB), Y1
 	VMOVAPS      Y1, Y2
 	VMOVAPS      Y1, Y3
@@ -193,8 +193,8 @@ TEXT ·f32_attend_maxmask_u8_avx2(SB), $128-8
 	MOVQ         8(AX), CX
 	MOVQ         (AX), DX
 	MOVQ         16(AX), BX
-	MOVQ         40(AX), SI
-	VBROADCASTSS 56(AX), Y0
+	MOVQ         48(AX), SI
+	VBROADCASTSS 64(AX), Y0
 	VMOVUPS      cff800000<>+0(SB), Y1
 	VMOVAPS      Y1, Y2
 	VMOVAPS      Y1, Y3
@@ -291,8 +291,8 @@ TEXT ·f32_attend_exp_u8_avx2(SB), $128-8
 	MOVQ         a+0(FP), AX
 	MOVQ         8(AX), CX
 	MOVQ         (AX), DX
-	MOVQ         40(AX), BX
-	VBROADCASTSS 56(AX), Y0
+	MOVQ         48(AX), BX
+	VBROADCASTSS 64(AX), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	SUBQ         $0x00000008, BX
@@ -503,55 +503,76 @@ DATA c0000007f<>+28(SB)/4, $0x0000007f
 GLOBL c0000007f<>(SB), RODATA|NOPTR, $32
 
 // func f32_attend_dot_u8_avx2(a *args)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·f32_attend_dot_u8_avx2(SB), $128-8
-	MOVQ a+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ 16(AX), DX
-	MOVQ (AX), BX
-	MOVQ 32(AX), SI
-	MOVQ 40(AX), DI
-	MOVQ 48(AX), AX
-	LEAQ (SI)(SI*2), R8
+	MOVQ   a+0(FP), AX
+	MOVQ   8(AX), CX
+	MOVQ   16(AX), DX
+	MOVQ   (AX), BX
+	MOVQ   40(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   56(AX), R8
+	LEAQ   (SI)(SI*2), R9
+	MOVQ   32(AX), AX
+	IMUL3Q $0x00000010, SI, R10
 
 four_rows:
-	CMPQ   DI, $0x00000004
-	JL     four_end
-	MOVQ   CX, R9
-	MOVQ   DX, R10
-	MOVQ   AX, R11
+	CMPQ DI, $0x00000004
+	JL   four_end
+	MOVQ CX, R11
+	MOVQ DX, R12
+	MOVQ R8, R13
+	LEAQ (R12)(R10*1), R14
+	CMPQ DI, $0x00000010
+	JGE  four_same
+	MOVQ AX, R14
+	ADDQ SI, AX
+	ADDQ SI, AX
+	ADDQ SI, AX
+	ADDQ SI, AX
+
+four_same:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	SUBQ   $0x00000008, R11
+	SUBQ   $0x00000008, R13
 	JL     four_tail
 
 four_one:
-	VMOVUPS     (R9), Y4
-	VFMADD231PS (R10), Y4, Y0
-	VFMADD231PS (R10)(SI*1), Y4, Y1
-	VFMADD231PS (R10)(SI*2), Y4, Y2
-	VFMADD231PS (R10)(R8*1), Y4, Y3
-	ADDQ        $0x00000020, R9
-	ADDQ        $0x00000020, R10
-	SUBQ        $0x00000008, R11
+	VMOVUPS     (R11), Y4
+	PREFETCHT0  (R14)
+	VFMADD231PS (R12), Y4, Y0
+	PREFETCHT0  (R14)(SI*1)
+	VFMADD231PS (R12)(SI*1), Y4, Y1
+	PREFETCHT0  (R14)(SI*2)
+	VFMADD231PS (R12)(SI*2), Y4, Y2
+	PREFETCHT0  (R14)(R9*1)
+	VFMADD231PS (R12)(R9*1), Y4, Y3
+	ADDQ        $0x00000020, R11
+	ADDQ        $0x00000020, R12
+	ADDQ        $0x00000020, R14
+	SUBQ        $0x00000008, R13
 	JGE         four_one
 
 four_tail:
-	ADDQ         $0x00000008, R11
+	ADDQ         $0x00000008, R13
 	JZ           four_done
-	VMOVD        R11, X4
+	VMOVD        R13, X4
 	VPBROADCASTD X4, Y4
 	VPCMPGTD     lane<>+0(SB), Y4, Y4
-	VMASKMOVPS   (R9), Y4, Y5
-	VMASKMOVPS   (R10), Y4, Y6
+	VMASKMOVPS   (R11), Y4, Y5
+	PREFETCHT0   (R14)
+	VMASKMOVPS   (R12), Y4, Y6
 	VFMADD231PS  Y6, Y5, Y0
-	VMASKMOVPS   (R10)(SI*1), Y4, Y6
+	PREFETCHT0   (R14)(SI*1)
+	VMASKMOVPS   (R12)(SI*1), Y4, Y6
 	VFMADD231PS  Y6, Y5, Y1
-	VMASKMOVPS   (R10)(SI*2), Y4, Y6
+	PREFETCHT0   (R14)(SI*2)
+	VMASKMOVPS   (R12)(SI*2), Y4, Y6
 	VFMADD231PS  Y6, Y5, Y2
-	VMASKMOVPS   (R10)(R8*1), Y4, Y4
+	PREFETCHT0   (R14)(R9*1)
+	VMASKMOVPS   (R12)(R9*1), Y4, Y4
 	VFMADD231PS  Y4, Y5, Y3
 
 four_done:
@@ -593,31 +614,41 @@ four_done:
 
 four_end:
 one_rows:
-	CMPQ   DI, $0x00000001
-	JL     one_end
-	MOVQ   CX, R8
-	MOVQ   DX, R9
-	MOVQ   AX, R10
+	CMPQ DI, $0x00000001
+	JL   one_end
+	MOVQ CX, R9
+	MOVQ DX, R11
+	MOVQ R8, R12
+	LEAQ (R11)(R10*1), R13
+	CMPQ DI, $0x00000010
+	JGE  one_same
+	MOVQ AX, R13
+	ADDQ SI, AX
+
+one_same:
 	VXORPS Y0, Y0, Y0
-	SUBQ   $0x00000008, R10
+	SUBQ   $0x00000008, R12
 	JL     one_tail
 
 one_one:
-	VMOVUPS     (R8), Y1
-	VFMADD231PS (R9), Y1, Y0
-	ADDQ        $0x00000020, R8
+	VMOVUPS     (R9), Y1
+	PREFETCHT0  (R13)
+	VFMADD231PS (R11), Y1, Y0
 	ADDQ        $0x00000020, R9
-	SUBQ        $0x00000008, R10
+	ADDQ        $0x00000020, R11
+	ADDQ        $0x00000020, R13
+	SUBQ        $0x00000008, R12
 	JGE         one_one
 
 one_tail:
-	ADDQ         $0x00000008, R10
+	ADDQ         $0x00000008, R12
 	JZ           one_done
-	VMOVD        R10, X1
+	VMOVD        R12, X1
 	VPBROADCASTD X1, Y1
 	VPCMPGTD     lane<>+0(SB), Y1, Y1
-	VMASKMOVPS   (R8), Y1, Y2
-	VMASKMOVPS   (R9), Y1, Y1
+	VMASKMOVPS   (R9), Y1, Y2
+	PREFETCHT0   (R13)
+	VMASKMOVPS   (R11), Y1, Y1
 	VFMADD231PS  Y1, Y2, Y0
 
 one_done:
@@ -638,22 +669,24 @@ one_end:
 	RET
 
 // func f32_attend_axpy_u8_avx2(a *args)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·f32_attend_axpy_u8_avx2(SB), $128-8
-	MOVQ a+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ 16(AX), DX
-	MOVQ (AX), BX
-	MOVQ 32(AX), SI
-	MOVQ 40(AX), DI
-	MOVQ 48(AX), AX
+	MOVQ   a+0(FP), AX
+	MOVQ   8(AX), CX
+	MOVQ   16(AX), DX
+	MOVQ   (AX), BX
+	MOVQ   40(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   56(AX), R8
+	MOVQ   32(AX), AX
+	IMUL3Q $0x00000010, SI, R9
 
 cols4_next:
-	CMPQ    AX, $0x00000020
+	CMPQ    R8, $0x00000020
 	JL      cols4_end
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    DI, R10
+	MOVQ    CX, R10
+	MOVQ    DX, R11
+	MOVQ    DI, R12
 	VMOVUPS (BX), Y0
 	VXORPS  Y1, Y1, Y1
 	VMOVUPS 32(BX), Y2
@@ -662,33 +695,45 @@ cols4_next:
 	VXORPS  Y5, Y5, Y5
 	VMOVUPS 96(BX), Y6
 	VXORPS  Y7, Y7, Y7
-	SUBQ    $0x00000002, R10
+	SUBQ    $0x00000002, R12
 	JL      cols4_last
 
 cols4_pair:
-	VBROADCASTSS (R8), Y8
-	VFMADD231PS  (R9), Y8, Y0
-	VFMADD231PS  32(R9), Y8, Y2
-	VFMADD231PS  64(R9), Y8, Y4
-	VFMADD231PS  96(R9), Y8, Y6
-	VBROADCASTSS 4(R8), Y8
-	VFMADD231PS  (R9)(SI*1), Y8, Y1
-	VFMADD231PS  32(R9)(SI*1), Y8, Y3
-	VFMADD231PS  64(R9)(SI*1), Y8, Y5
-	VFMADD231PS  96(R9)(SI*1), Y8, Y7
-	ADDQ         $0x00000008, R8
-	LEAQ         (R9)(SI*2), R9
-	SUBQ         $0x00000002, R10
+	LEAQ (R11)(R9*1), R13
+	CMPQ R12, $0x00000010
+	JGE  cols4_same
+	MOVQ AX, R13
+	ADDQ SI, AX
+	ADDQ SI, AX
+
+cols4_same:
+	VBROADCASTSS (R10), Y8
+	PREFETCHT0   (R13)
+	VFMADD231PS  (R11), Y8, Y0
+	VFMADD231PS  32(R11), Y8, Y2
+	PREFETCHT0   64(R13)
+	VFMADD231PS  64(R11), Y8, Y4
+	VFMADD231PS  96(R11), Y8, Y6
+	VBROADCASTSS 4(R10), Y8
+	PREFETCHT0   (R13)(SI*1)
+	VFMADD231PS  (R11)(SI*1), Y8, Y1
+	VFMADD231PS  32(R11)(SI*1), Y8, Y3
+	PREFETCHT0   64(R13)(SI*1)
+	VFMADD231PS  64(R11)(SI*1), Y8, Y5
+	VFMADD231PS  96(R11)(SI*1), Y8, Y7
+	ADDQ         $0x00000008, R10
+	LEAQ         (R11)(SI*2), R11
+	SUBQ         $0x00000002, R12
 	JGE          cols4_pair
 
 cols4_last:
-	ADDQ         $0x00000002, R10
+	ADDQ         $0x00000002, R12
 	JZ           cols4_sum
-	VBROADCASTSS (R8), Y8
-	VFMADD231PS  (R9), Y8, Y0
-	VFMADD231PS  32(R9), Y8, Y2
-	VFMADD231PS  64(R9), Y8, Y4
-	VFMADD231PS  96(R9), Y8, Y6
+	VBROADCASTSS (R10), Y8
+	VFMADD231PS  (R11), Y8, Y0
+	VFMADD231PS  32(R11), Y8, Y2
+	VFMADD231PS  64(R11), Y8, Y4
+	VFMADD231PS  96(R11), Y8, Y6
 
 cols4_sum:
 	VADDPS  Y1, Y0, Y0
@@ -701,75 +746,94 @@ cols4_sum:
 	VMOVUPS Y0, 96(BX)
 	ADDQ    $0x00000080, DX
 	ADDQ    $0x00000080, BX
-	SUBQ    $0x00000020, AX
+	SUBQ    $0x00000020, R8
 	JMP     cols4_next
 
 cols4_end:
 cols1_next:
-	CMPQ    AX, $0x00000008
+	CMPQ    R8, $0x00000008
 	JL      cols1_end
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    DI, R10
+	MOVQ    CX, R10
+	MOVQ    DX, R11
+	MOVQ    DI, R12
 	VMOVUPS (BX), Y0
 	VXORPS  Y1, Y1, Y1
-	SUBQ    $0x00000002, R10
+	SUBQ    $0x00000002, R12
 	JL      cols1_last
 
 cols1_pair:
-	VBROADCASTSS (R8), Y2
-	VFMADD231PS  (R9), Y2, Y0
-	VBROADCASTSS 4(R8), Y2
-	VFMADD231PS  (R9)(SI*1), Y2, Y1
-	ADDQ         $0x00000008, R8
-	LEAQ         (R9)(SI*2), R9
-	SUBQ         $0x00000002, R10
+	LEAQ (R11)(R9*1), R13
+	CMPQ R12, $0x00000010
+	JGE  cols1_same
+	MOVQ AX, R13
+	ADDQ SI, AX
+	ADDQ SI, AX
+
+cols1_same:
+	VBROADCASTSS (R10), Y2
+	PREFETCHT0   (R13)
+	VFMADD231PS  (R11), Y2, Y0
+	VBROADCASTSS 4(R10), Y2
+	PREFETCHT0   (R13)(SI*1)
+	VFMADD231PS  (R11)(SI*1), Y2, Y1
+	ADDQ         $0x00000008, R10
+	LEAQ         (R11)(SI*2), R11
+	SUBQ         $0x00000002, R12
 	JGE          cols1_pair
 
 cols1_last:
-	ADDQ         $0x00000002, R10
+	ADDQ         $0x00000002, R12
 	JZ           cols1_sum
-	VBROADCASTSS (R8), Y2
-	VFMADD231PS  (R9), Y2, Y0
+	VBROADCASTSS (R10), Y2
+	VFMADD231PS  (R11), Y2, Y0
 
 cols1_sum:
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)
 	ADDQ    $0x00000020, DX
 	ADDQ    $0x00000020, BX
-	SUBQ    $0x00000008, AX
+	SUBQ    $0x00000008, R8
 	JMP     cols1_next
 
 cols1_end:
-	TESTQ        AX, AX
+	TESTQ        R8, R8
 	JZ           done
-	VMOVD        AX, X0
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Y0
 	VPCMPGTD     lane<>+0(SB), Y0, Y0
-	MOVQ         CX, AX
-	MOVQ         DX, CX
+	MOVQ         DX, R8
 	VMASKMOVPS   (BX), Y0, Y1
 	VXORPS       Y2, Y2, Y2
 	SUBQ         $0x00000002, DI
 	JL           tail_last
 
 tail_pair:
-	VBROADCASTSS (AX), Y3
-	VMASKMOVPS   (CX), Y0, Y4
+	LEAQ (R8)(R9*1), R10
+	CMPQ DI, $0x00000010
+	JGE  tail_same
+	MOVQ AX, R10
+	ADDQ SI, AX
+	ADDQ SI, AX
+
+tail_same:
+	VBROADCASTSS (CX), Y3
+	PREFETCHT0   (R10)
+	VMASKMOVPS   (R8), Y0, Y4
 	VFMADD231PS  Y4, Y3, Y1
-	VBROADCASTSS 4(AX), Y3
-	VMASKMOVPS   (CX)(SI*1), Y0, Y4
+	VBROADCASTSS 4(CX), Y3
+	PREFETCHT0   (R10)(SI*1)
+	VMASKMOVPS   (R8)(SI*1), Y0, Y4
 	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $0x00000008, AX
-	LEAQ         (CX)(SI*2), CX
+	ADDQ         $0x00000008, CX
+	LEAQ         (R8)(SI*2), R8
 	SUBQ         $0x00000002, DI
 	JGE          tail_pair
 
 tail_last:
 	ADDQ         $0x00000002, DI
 	JZ           tail_sum
-	VBROADCASTSS (AX), Y3
-	VMASKMOVPS   (CX), Y0, Y4
+	VBROADCASTSS (CX), Y3
+	VMASKMOVPS   (R8), Y0, Y4
 	VFMADD231PS  Y4, Y3, Y1
 
 tail_sum:

@@ -10,8 +10,8 @@ TEXT ·f32_attend_scale_u16_avx512(SB), $128-8
 	MOVQ         a+0(FP), AX
 	MOVQ         8(AX), CX
 	MOVQ         (AX), DX
-	MOVQ         40(AX), BX
-	VBROADCASTSS 56(AX), Z0
+	MOVQ         48(AX), BX
+	VBROADCASTSS 64(AX), Z0
 	SUBQ         $0x00000020, BX
 	JL           single
 
@@ -94,8 +94,8 @@ TEXT ·f32_attend_max_u16_avx512(SB), $128-8
 	MOVQ         a+0(FP), AX
 	MOVQ         8(AX), CX
 	MOVQ         (AX), DX
-	MOVQ         40(AX), BX
-	VBROADCASTSS 56(AX), Z0
+	MOVQ         48(AX), BX
+	VBROADCASTSS 64(AX), Z0
 	VMOVUPS      cff800000<>+0(SB), Z1
 	VMOVAPS      Z1, Z2
 	VMOVAPS      Z1, Z3
@@ -222,8 +222,8 @@ TEXT ·f32_attend_maxmask_u16_avx512(SB), $128-8
 	MOVQ         8(AX), CX
 	MOVQ         (AX), DX
 	MOVQ         16(AX), BX
-	MOVQ         40(AX), SI
-	VBROADCASTSS 56(AX), Z0
+	MOVQ         48(AX), SI
+	VBROADCASTSS 64(AX), Z0
 	VMOVUPS      cff800000<>+0(SB), Z1
 	VMOVAPS      Z1, Z2
 	VMOVAPS      Z1, Z3
@@ -323,8 +323,8 @@ TEXT ·f32_attend_exp_u16_avx512(SB), $128-8
 	MOVQ         a+0(FP), AX
 	MOVQ         8(AX), CX
 	MOVQ         (AX), DX
-	MOVQ         40(AX), BX
-	VBROADCASTSS 56(AX), Z0
+	MOVQ         48(AX), BX
+	VBROADCASTSS 64(AX), Z0
 	VMOVUPS      c42b20000<>+0(SB), Z1
 	VMOVUPS      cc2d10000<>+0(SB), Z2
 	VMOVUPS      c3fb8aa3b<>+0(SB), Z3
@@ -610,55 +610,76 @@ DATA c3f800000<>+60(SB)/4, $0x3f800000
 GLOBL c3f800000<>(SB), RODATA|NOPTR, $64
 
 // func f32_attend_dot_u16_avx512(a *args)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·f32_attend_dot_u16_avx512(SB), $128-8
-	MOVQ a+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ 16(AX), DX
-	MOVQ (AX), BX
-	MOVQ 32(AX), SI
-	MOVQ 40(AX), DI
-	MOVQ 48(AX), AX
-	LEAQ (SI)(SI*2), R8
+	MOVQ   a+0(FP), AX
+	MOVQ   8(AX), CX
+	MOVQ   16(AX), DX
+	MOVQ   (AX), BX
+	MOVQ   40(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   56(AX), R8
+	LEAQ   (SI)(SI*2), R9
+	MOVQ   32(AX), AX
+	IMUL3Q $0x00000010, SI, R10
 
 four_rows:
-	CMPQ   DI, $0x00000004
-	JL     four_end
-	MOVQ   CX, R9
-	MOVQ   DX, R10
-	MOVQ   AX, R11
+	CMPQ DI, $0x00000004
+	JL   four_end
+	MOVQ CX, R11
+	MOVQ DX, R12
+	MOVQ R8, R13
+	LEAQ (R12)(R10*1), R14
+	CMPQ DI, $0x00000010
+	JGE  four_same
+	MOVQ AX, R14
+	ADDQ SI, AX
+	ADDQ SI, AX
+	ADDQ SI, AX
+	ADDQ SI, AX
+
+four_same:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	SUBQ   $0x00000010, R11
+	SUBQ   $0x00000010, R13
 	JL     four_tail
 
 four_one:
-	VMOVUPS     (R9), Z4
-	VFMADD231PS (R10), Z4, Z0
-	VFMADD231PS (R10)(SI*1), Z4, Z1
-	VFMADD231PS (R10)(SI*2), Z4, Z2
-	VFMADD231PS (R10)(R8*1), Z4, Z3
-	ADDQ        $0x00000040, R9
-	ADDQ        $0x00000040, R10
-	SUBQ        $0x00000010, R11
+	VMOVUPS     (R11), Z4
+	PREFETCHT0  (R14)
+	VFMADD231PS (R12), Z4, Z0
+	PREFETCHT0  (R14)(SI*1)
+	VFMADD231PS (R12)(SI*1), Z4, Z1
+	PREFETCHT0  (R14)(SI*2)
+	VFMADD231PS (R12)(SI*2), Z4, Z2
+	PREFETCHT0  (R14)(R9*1)
+	VFMADD231PS (R12)(R9*1), Z4, Z3
+	ADDQ        $0x00000040, R11
+	ADDQ        $0x00000040, R12
+	ADDQ        $0x00000040, R14
+	SUBQ        $0x00000010, R13
 	JGE         four_one
 
 four_tail:
-	ADDQ         $0x00000010, R11
+	ADDQ         $0x00000010, R13
 	JZ           four_done
-	VMOVD        R11, X4
+	VMOVD        R13, X4
 	VPBROADCASTD X4, Z4
 	VPCMPGTD     lane<>+0(SB), Z4, K1
-	VMOVUPS.Z    (R9), K1, Z4
-	VMOVUPS.Z    (R10), K1, Z6
+	VMOVUPS.Z    (R11), K1, Z4
+	PREFETCHT0   (R14)
+	VMOVUPS.Z    (R12), K1, Z6
 	VFMADD231PS  Z6, Z4, Z0
-	VMOVUPS.Z    (R10)(SI*1), K1, Z6
+	PREFETCHT0   (R14)(SI*1)
+	VMOVUPS.Z    (R12)(SI*1), K1, Z6
 	VFMADD231PS  Z6, Z4, Z1
-	VMOVUPS.Z    (R10)(SI*2), K1, Z6
+	PREFETCHT0   (R14)(SI*2)
+	VMOVUPS.Z    (R12)(SI*2), K1, Z6
 	VFMADD231PS  Z6, Z4, Z2
-	VMOVUPS.Z    (R10)(R8*1), K1, Z6
+	PREFETCHT0   (R14)(R9*1)
+	VMOVUPS.Z    (R12)(R9*1), K1, Z6
 	VFMADD231PS  Z6, Z4, Z3
 
 four_done:
@@ -708,31 +729,41 @@ four_done:
 
 four_end:
 one_rows:
-	CMPQ   DI, $0x00000001
-	JL     one_end
-	MOVQ   CX, R8
-	MOVQ   DX, R9
-	MOVQ   AX, R10
+	CMPQ DI, $0x00000001
+	JL   one_end
+	MOVQ CX, R9
+	MOVQ DX, R11
+	MOVQ R8, R12
+	LEAQ (R11)(R10*1), R13
+	CMPQ DI, $0x00000010
+	JGE  one_same
+	MOVQ AX, R13
+	ADDQ SI, AX
+
+one_same:
 	VPXORD Z5, Z5, Z5
-	SUBQ   $0x00000010, R10
+	SUBQ   $0x00000010, R12
 	JL     one_tail
 
 one_one:
-	VMOVUPS     (R8), Z0
-	VFMADD231PS (R9), Z0, Z5
-	ADDQ        $0x00000040, R8
+	VMOVUPS     (R9), Z0
+	PREFETCHT0  (R13)
+	VFMADD231PS (R11), Z0, Z5
 	ADDQ        $0x00000040, R9
-	SUBQ        $0x00000010, R10
+	ADDQ        $0x00000040, R11
+	ADDQ        $0x00000040, R13
+	SUBQ        $0x00000010, R12
 	JGE         one_one
 
 one_tail:
-	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000010, R12
 	JZ           one_done
-	VMOVD        R10, X0
+	VMOVD        R12, X0
 	VPBROADCASTD X0, Z0
 	VPCMPGTD     lane<>+0(SB), Z0, K1
-	VMOVUPS.Z    (R8), K1, Z0
-	VMOVUPS.Z    (R9), K1, Z1
+	VMOVUPS.Z    (R9), K1, Z0
+	PREFETCHT0   (R13)
+	VMOVUPS.Z    (R11), K1, Z1
 	VFMADD231PS  Z1, Z0, Z5
 
 one_done:
@@ -755,22 +786,24 @@ one_end:
 	RET
 
 // func f32_attend_axpy_u16_avx512(a *args)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·f32_attend_axpy_u16_avx512(SB), $128-8
-	MOVQ a+0(FP), AX
-	MOVQ 8(AX), CX
-	MOVQ 16(AX), DX
-	MOVQ (AX), BX
-	MOVQ 32(AX), SI
-	MOVQ 40(AX), DI
-	MOVQ 48(AX), AX
+	MOVQ   a+0(FP), AX
+	MOVQ   8(AX), CX
+	MOVQ   16(AX), DX
+	MOVQ   (AX), BX
+	MOVQ   40(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   56(AX), R8
+	MOVQ   32(AX), AX
+	IMUL3Q $0x00000010, SI, R9
 
 cols4_next:
-	CMPQ    AX, $0x00000040
+	CMPQ    R8, $0x00000040
 	JL      cols4_end
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    DI, R10
+	MOVQ    CX, R10
+	MOVQ    DX, R11
+	MOVQ    DI, R12
 	VMOVUPS (BX), Z0
 	VPXORD  Z1, Z1, Z1
 	VMOVUPS 64(BX), Z2
@@ -779,33 +812,49 @@ cols4_next:
 	VPXORD  Z5, Z5, Z5
 	VMOVUPS 192(BX), Z6
 	VPXORD  Z7, Z7, Z7
-	SUBQ    $0x00000002, R10
+	SUBQ    $0x00000002, R12
 	JL      cols4_last
 
 cols4_pair:
-	VBROADCASTSS (R8), Z8
-	VFMADD231PS  (R9), Z8, Z0
-	VFMADD231PS  64(R9), Z8, Z2
-	VFMADD231PS  128(R9), Z8, Z4
-	VFMADD231PS  192(R9), Z8, Z6
-	VBROADCASTSS 4(R8), Z8
-	VFMADD231PS  (R9)(SI*1), Z8, Z1
-	VFMADD231PS  64(R9)(SI*1), Z8, Z3
-	VFMADD231PS  128(R9)(SI*1), Z8, Z5
-	VFMADD231PS  192(R9)(SI*1), Z8, Z7
-	ADDQ         $0x00000008, R8
-	LEAQ         (R9)(SI*2), R9
-	SUBQ         $0x00000002, R10
+	LEAQ (R11)(R9*1), R13
+	CMPQ R12, $0x00000010
+	JGE  cols4_same
+	MOVQ AX, R13
+	ADDQ SI, AX
+	ADDQ SI, AX
+
+cols4_same:
+	VBROADCASTSS (R10), Z8
+	PREFETCHT0   (R13)
+	VFMADD231PS  (R11), Z8, Z0
+	PREFETCHT0   64(R13)
+	VFMADD231PS  64(R11), Z8, Z2
+	PREFETCHT0   128(R13)
+	VFMADD231PS  128(R11), Z8, Z4
+	PREFETCHT0   192(R13)
+	VFMADD231PS  192(R11), Z8, Z6
+	VBROADCASTSS 4(R10), Z8
+	PREFETCHT0   (R13)(SI*1)
+	VFMADD231PS  (R11)(SI*1), Z8, Z1
+	PREFETCHT0   64(R13)(SI*1)
+	VFMADD231PS  64(R11)(SI*1), Z8, Z3
+	PREFETCHT0   128(R13)(SI*1)
+	VFMADD231PS  128(R11)(SI*1), Z8, Z5
+	PREFETCHT0   192(R13)(SI*1)
+	VFMADD231PS  192(R11)(SI*1), Z8, Z7
+	ADDQ         $0x00000008, R10
+	LEAQ         (R11)(SI*2), R11
+	SUBQ         $0x00000002, R12
 	JGE          cols4_pair
 
 cols4_last:
-	ADDQ         $0x00000002, R10
+	ADDQ         $0x00000002, R12
 	JZ           cols4_sum
-	VBROADCASTSS (R8), Z8
-	VFMADD231PS  (R9), Z8, Z0
-	VFMADD231PS  64(R9), Z8, Z2
-	VFMADD231PS  128(R9), Z8, Z4
-	VFMADD231PS  192(R9), Z8, Z6
+	VBROADCASTSS (R10), Z8
+	VFMADD231PS  (R11), Z8, Z0
+	VFMADD231PS  64(R11), Z8, Z2
+	VFMADD231PS  128(R11), Z8, Z4
+	VFMADD231PS  192(R11), Z8, Z6
 
 cols4_sum:
 	VADDPS  Z1, Z0, Z0
@@ -818,75 +867,94 @@ cols4_sum:
 	VMOVUPS Z0, 192(BX)
 	ADDQ    $0x00000100, DX
 	ADDQ    $0x00000100, BX
-	SUBQ    $0x00000040, AX
+	SUBQ    $0x00000040, R8
 	JMP     cols4_next
 
 cols4_end:
 cols1_next:
-	CMPQ    AX, $0x00000010
+	CMPQ    R8, $0x00000010
 	JL      cols1_end
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    DI, R10
+	MOVQ    CX, R10
+	MOVQ    DX, R11
+	MOVQ    DI, R12
 	VMOVUPS (BX), Z0
 	VPXORD  Z9, Z9, Z9
-	SUBQ    $0x00000002, R10
+	SUBQ    $0x00000002, R12
 	JL      cols1_last
 
 cols1_pair:
-	VBROADCASTSS (R8), Z1
-	VFMADD231PS  (R9), Z1, Z0
-	VBROADCASTSS 4(R8), Z1
-	VFMADD231PS  (R9)(SI*1), Z1, Z9
-	ADDQ         $0x00000008, R8
-	LEAQ         (R9)(SI*2), R9
-	SUBQ         $0x00000002, R10
+	LEAQ (R11)(R9*1), R13
+	CMPQ R12, $0x00000010
+	JGE  cols1_same
+	MOVQ AX, R13
+	ADDQ SI, AX
+	ADDQ SI, AX
+
+cols1_same:
+	VBROADCASTSS (R10), Z1
+	PREFETCHT0   (R13)
+	VFMADD231PS  (R11), Z1, Z0
+	VBROADCASTSS 4(R10), Z1
+	PREFETCHT0   (R13)(SI*1)
+	VFMADD231PS  (R11)(SI*1), Z1, Z9
+	ADDQ         $0x00000008, R10
+	LEAQ         (R11)(SI*2), R11
+	SUBQ         $0x00000002, R12
 	JGE          cols1_pair
 
 cols1_last:
-	ADDQ         $0x00000002, R10
+	ADDQ         $0x00000002, R12
 	JZ           cols1_sum
-	VBROADCASTSS (R8), Z1
-	VFMADD231PS  (R9), Z1, Z0
+	VBROADCASTSS (R10), Z1
+	VFMADD231PS  (R11), Z1, Z0
 
 cols1_sum:
 	VADDPS  Z9, Z0, Z0
 	VMOVUPS Z0, (BX)
 	ADDQ    $0x00000040, DX
 	ADDQ    $0x00000040, BX
-	SUBQ    $0x00000010, AX
+	SUBQ    $0x00000010, R8
 	JMP     cols1_next
 
 cols1_end:
-	TESTQ        AX, AX
+	TESTQ        R8, R8
 	JZ           done
-	VMOVD        AX, X0
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Z0
 	VPCMPGTD     lane<>+0(SB), Z0, K1
-	MOVQ         CX, AX
-	MOVQ         DX, CX
+	MOVQ         DX, R8
 	VMOVUPS.Z    (BX), K1, Z0
 	VPXORD       Z10, Z10, Z10
 	SUBQ         $0x00000002, DI
 	JL           tail_last
 
 tail_pair:
-	VBROADCASTSS (AX), Z1
-	VMOVUPS.Z    (CX), K1, Z2
+	LEAQ (R8)(R9*1), R10
+	CMPQ DI, $0x00000010
+	JGE  tail_same
+	MOVQ AX, R10
+	ADDQ SI, AX
+	ADDQ SI, AX
+
+tail_same:
+	VBROADCASTSS (CX), Z1
+	PREFETCHT0   (R10)
+	VMOVUPS.Z    (R8), K1, Z2
 	VFMADD231PS  Z2, Z1, Z0
-	VBROADCASTSS 4(AX), Z1
-	VMOVUPS.Z    (CX)(SI*1), K1, Z2
+	VBROADCASTSS 4(CX), Z1
+	PREFETCHT0   (R10)(SI*1)
+	VMOVUPS.Z    (R8)(SI*1), K1, Z2
 	VFMADD231PS  Z2, Z1, Z10
-	ADDQ         $0x00000008, AX
-	LEAQ         (CX)(SI*2), CX
+	ADDQ         $0x00000008, CX
+	LEAQ         (R8)(SI*2), R8
 	SUBQ         $0x00000002, DI
 	JGE          tail_pair
 
 tail_last:
 	ADDQ         $0x00000002, DI
 	JZ           tail_sum
-	VBROADCASTSS (AX), Z1
-	VMOVUPS.Z    (CX), K1, Z2
+	VBROADCASTSS (CX), Z1
+	VMOVUPS.Z    (R8), K1, Z2
 	VFMADD231PS  Z2, Z1, Z0
 
 tail_sum:

@@ -17,6 +17,7 @@ type args struct {
 	a      *float32 // first operand
 	b      *float32 // second operand
 	out    *float32 // a sum or maximum
+	next   *float32 // rows that are read after those of b, at the same stride: the first are fetched at the end
 	stride uintptr  // bytes from a row of b to the next
 	n      int      // elements, or rows of b; at least 1
 	m      int      // elements of a row of b; at least 1
