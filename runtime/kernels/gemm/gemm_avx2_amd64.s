@@ -1953,7 +1953,7 @@ part_store:
 	RET
 
 // func f32_gemm_m1n64_avx2(a *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_gemm_m1n64_avx2(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
@@ -2086,28 +2086,47 @@ single:
 	JNZ          single
 
 ran:
-	ADDQ    $0x08, R8
-	DECQ    DI
-	JNZ     run
-	MOVQ    112(AX), CX
-	TESTQ   CX, CX
-	JZ      whole_biasM
-	VMOVUPS (CX), Y8
-	VADDPS  Y8, Y0, Y0
-	VMOVUPS 32(CX), Y8
-	VADDPS  Y8, Y1, Y1
-	VMOVUPS 64(CX), Y8
-	VADDPS  Y8, Y2, Y2
-	VMOVUPS 96(CX), Y8
-	VADDPS  Y8, Y3, Y3
-	VMOVUPS 128(CX), Y8
-	VADDPS  Y8, Y4, Y4
-	VMOVUPS 160(CX), Y8
-	VADDPS  Y8, Y5, Y5
-	VMOVUPS 192(CX), Y8
-	VADDPS  Y8, Y6, Y6
-	VMOVUPS 224(CX), Y8
-	VADDPS  Y8, Y7, Y7
+	ADDQ       $0x08, R8
+	DECQ       DI
+	JNZ        run
+	MOVQ       24(AX), CX
+	ADDQ       32(AX), CX
+	ADDQ       32(AX), CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	PREFETCHT0 128(CX)
+	PREFETCHT0 192(CX)
+	PREFETCHT0 256(CX)
+	PREFETCHT0 320(CX)
+	PREFETCHT0 384(CX)
+	PREFETCHT0 448(CX)
+	PREFETCHT0 (CX)(SI*1)
+	PREFETCHT0 64(CX)(SI*1)
+	PREFETCHT0 128(CX)(SI*1)
+	PREFETCHT0 192(CX)(SI*1)
+	PREFETCHT0 256(CX)(SI*1)
+	PREFETCHT0 320(CX)(SI*1)
+	PREFETCHT0 384(CX)(SI*1)
+	PREFETCHT0 448(CX)(SI*1)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JZ         whole_biasM
+	VMOVUPS    (CX), Y8
+	VADDPS     Y8, Y0, Y0
+	VMOVUPS    32(CX), Y8
+	VADDPS     Y8, Y1, Y1
+	VMOVUPS    64(CX), Y8
+	VADDPS     Y8, Y2, Y2
+	VMOVUPS    96(CX), Y8
+	VADDPS     Y8, Y3, Y3
+	VMOVUPS    128(CX), Y8
+	VADDPS     Y8, Y4, Y4
+	VMOVUPS    160(CX), Y8
+	VADDPS     Y8, Y5, Y5
+	VMOVUPS    192(CX), Y8
+	VADDPS     Y8, Y6, Y6
+	VMOVUPS    224(CX), Y8
+	VADDPS     Y8, Y7, Y7
 
 whole_biasM:
 	MOVQ         120(AX), CX
@@ -2185,7 +2204,7 @@ whole_store:
 	RET
 
 // func f32_gemm_m1n32_avx2(a *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_gemm_m1n32_avx2(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
@@ -2273,20 +2292,30 @@ single:
 	JNZ          single
 
 ran:
-	ADDQ    $0x08, DI
-	DECQ    SI
-	JNZ     run
-	MOVQ    112(AX), CX
-	TESTQ   CX, CX
-	JZ      whole_biasM
-	VMOVUPS (CX), Y4
-	VADDPS  Y4, Y0, Y0
-	VMOVUPS 32(CX), Y4
-	VADDPS  Y4, Y1, Y1
-	VMOVUPS 64(CX), Y4
-	VADDPS  Y4, Y2, Y2
-	VMOVUPS 96(CX), Y4
-	VADDPS  Y4, Y3, Y3
+	ADDQ       $0x08, DI
+	DECQ       SI
+	JNZ        run
+	MOVQ       24(AX), CX
+	ADDQ       32(AX), CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	PREFETCHT0 128(CX)
+	PREFETCHT0 192(CX)
+	PREFETCHT0 256(CX)
+	PREFETCHT0 320(CX)
+	PREFETCHT0 384(CX)
+	PREFETCHT0 448(CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JZ         whole_biasM
+	VMOVUPS    (CX), Y4
+	VADDPS     Y4, Y0, Y0
+	VMOVUPS    32(CX), Y4
+	VADDPS     Y4, Y1, Y1
+	VMOVUPS    64(CX), Y4
+	VADDPS     Y4, Y2, Y2
+	VMOVUPS    96(CX), Y4
+	VADDPS     Y4, Y3, Y3
 
 whole_biasM:
 	MOVQ         120(AX), CX
@@ -2340,7 +2369,7 @@ whole_store:
 	RET
 
 // func f32_gemm_m2n32_avx2(a *tile)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_gemm_m2n32_avx2(SB), $128-8
 	MOVQ   a+0(FP), AX
 	MOVQ   (AX), CX
@@ -2457,24 +2486,34 @@ single:
 	JNZ          single
 
 ran:
-	ADDQ    $0x08, R8
-	DECQ    DI
-	JNZ     run
-	MOVQ    112(AX), CX
-	TESTQ   CX, CX
-	JZ      whole_biasM
-	VMOVUPS (CX), Y8
-	VADDPS  Y8, Y0, Y0
-	VADDPS  Y8, Y4, Y4
-	VMOVUPS 32(CX), Y8
-	VADDPS  Y8, Y1, Y1
-	VADDPS  Y8, Y5, Y5
-	VMOVUPS 64(CX), Y8
-	VADDPS  Y8, Y2, Y2
-	VADDPS  Y8, Y6, Y6
-	VMOVUPS 96(CX), Y8
-	VADDPS  Y8, Y3, Y3
-	VADDPS  Y8, Y7, Y7
+	ADDQ       $0x08, R8
+	DECQ       DI
+	JNZ        run
+	MOVQ       24(AX), CX
+	ADDQ       32(AX), CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	PREFETCHT0 128(CX)
+	PREFETCHT0 192(CX)
+	PREFETCHT0 256(CX)
+	PREFETCHT0 320(CX)
+	PREFETCHT0 384(CX)
+	PREFETCHT0 448(CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JZ         whole_biasM
+	VMOVUPS    (CX), Y8
+	VADDPS     Y8, Y0, Y0
+	VADDPS     Y8, Y4, Y4
+	VMOVUPS    32(CX), Y8
+	VADDPS     Y8, Y1, Y1
+	VADDPS     Y8, Y5, Y5
+	VMOVUPS    64(CX), Y8
+	VADDPS     Y8, Y2, Y2
+	VADDPS     Y8, Y6, Y6
+	VMOVUPS    96(CX), Y8
+	VADDPS     Y8, Y3, Y3
+	VADDPS     Y8, Y7, Y7
 
 whole_biasM:
 	MOVQ         120(AX), CX
