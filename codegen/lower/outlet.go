@@ -29,7 +29,7 @@ import (
 // outlet is a part of a group's result and where it is written.
 type outlet struct {
 	end  *ir.Value // what lies at place
-	to   *place
+	to   *place    // without a buffer where it has one of its own, made when the outlet is settled
 	from *ir.Value // the value reached so far, at last the group's result
 	axes [][]*atom // how each axis of from is walked, outermost first; extents of 1 have none
 	cut  int       // the axis of from of which the part takes positions at, at+1, ...; -1: it takes all
@@ -249,14 +249,14 @@ func (f *outlets) complete(v *ir.Value) []*outlet {
 	}
 	for _, n := range f.readers[v.ID] {
 		form := f.viewsOf(n)
-		if form == nil {
+		if form == nil || n.In[0] != v {
 			return nil
 		}
 		for i, out := range n.Out {
 			if f.uses[out.ID] == 0 || slices.ContainsFunc(l, func(o *outlet) bool { return o.through(out) }) {
 				continue
 			}
-			o := newOutlet(out, whole(f.body.NewBuf(program.BufTemp, out.Type.Elem, out.Type.Shape, nameOf(out))))
+			o := newOutlet(out, &place{stride: rowMajor(out.Type.Shape)})
 			if f.dest[out.ID] != nil || f.last[out.ID] || !o.back(form.Views[i]) {
 				return nil
 			}
@@ -345,6 +345,9 @@ func (f *outlets) divisible(v *ir.Value) bool {
 func (f *outlets) assign(v *ir.Value, l []*outlet) {
 	f.divided[v.ID] = l
 	for _, o := range l {
+		if o.to.buf == nil {
+			o.to.buf = f.body.NewBuf(program.BufTemp, o.end.Type.Elem, o.end.Type.Shape, nameOf(o.end))
+		}
 		f.places[o.end.ID] = o.to
 		for _, n := range o.past {
 			f.passed[n] = true
