@@ -34,10 +34,10 @@ func indexBounds(p *program.Program, e *program.Entry) map[int]int64 {
 	if p.Dims.Eval(syms, t.vals) != nil {
 		return nil
 	}
-	from := map[int32][]int{}
+	from := map[int32]int{}
 	for i, b := range e.Body.Params {
 		if e.Inputs[i].Elem.IsInt() {
-			from[b] = []int{i}
+			from[b] = i
 		}
 	}
 	t.body(&e.Body, from)
@@ -50,14 +50,15 @@ type indexTracer struct {
 	bounds map[int]int64
 }
 
-// body follows inputs through a body; from says which ones a buffer holds elements of.
-func (t *indexTracer) body(b *program.Body, from map[int32][]int) {
+// body follows inputs through a body; from says which one a buffer holds elements of, the first of several.
+func (t *indexTracer) body(b *program.Body, from map[int32]int) {
 	for i := range b.Steps {
 		s := &b.Steps[i]
 		for k := range s.In {
 			for _, via := range s.In[k].Via {
-				if n := t.vals[via.Extent]; n != dim.Unset && n > 0 {
-					t.bound(from[s.In[via.Operand].Buf], n)
+				input, ok := from[s.In[via.Operand].Buf]
+				if n := t.vals[via.Extent]; ok && n != dim.Unset && n > 0 {
+					t.bound(input, n)
 				}
 			}
 		}
@@ -70,16 +71,14 @@ func (t *indexTracer) body(b *program.Body, from map[int32][]int) {
 	}
 }
 
-func (t *indexTracer) bound(inputs []int, n int64) {
-	for _, i := range inputs {
-		if old, ok := t.bounds[i]; !ok || n < old {
-			t.bounds[i] = n
-		}
+func (t *indexTracer) bound(input int, n int64) {
+	if old, ok := t.bounds[input]; !ok || n < old {
+		t.bounds[input] = n
 	}
 }
 
 // moved notes results that are operands, be it of another type of integers.
-func (t *indexTracer) moved(s *program.Step, from map[int32][]int) {
+func (t *indexTracer) moved(s *program.Step, from map[int32]int) {
 	code := t.p.Progs[s.Prog].Code
 	for k := range code {
 		if code[k].Op != tile.Store {
@@ -91,32 +90,36 @@ func (t *indexTracer) moved(s *program.Step, from map[int32][]int) {
 		}
 		if code[at].Op == tile.Load {
 			out := s.Out[int(code[k].Arg)-len(s.In)].Buf
-			from[out] = append(from[out], from[s.In[code[at].Arg].Buf]...)
+			follow(from, s.In[code[at].Arg].Buf, from, out)
 		}
 	}
 }
 
-// control follows operands into bodies: a branch has its condition before what its bodies take.
-func (t *indexTracer) control(s *program.Step, from map[int32][]int) {
-	var operands [][]int
-	k := 0
-	for _, present := range s.Present {
-		var l []int
-		if present {
-			l = from[s.In[k].Buf]
-			k++
-		}
-		operands = append(operands, l)
+// follow notes that a buffer holds what another one, perhaps outside of the body, does.
+func follow(outer map[int32]int, b int32, inner map[int32]int, to int32) {
+	input, ok := outer[b]
+	if _, known := inner[to]; ok && !known {
+		inner[to] = input
 	}
+}
+
+// control follows operands into bodies: a branch has its condition before what its bodies take.
+func (t *indexTracer) control(s *program.Step, from map[int32]int) {
+	before := 0
 	if s.Anchor == anchor.Branch {
-		operands = operands[1:]
+		before = 1
 	}
 	for i := range s.Bodies {
-		inner := map[int32][]int{}
-		for j, b := range s.Bodies[i].Params {
-			if j < len(operands) {
-				inner[b] = operands[j]
+		inner := map[int32]int{}
+		k := 0 // of In, which holds the present operands only
+		for j, present := range s.Present {
+			if !present {
+				continue
 			}
+			if p := j - before; p >= 0 && p < len(s.Bodies[i].Params) {
+				follow(from, s.In[k].Buf, inner, s.Bodies[i].Params[p])
+			}
+			k++
 		}
 		t.body(&s.Bodies[i], inner)
 	}

@@ -5,6 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/llmc-go/llmc/ir/anchor"
+	"github.com/llmc-go/llmc/ir/dim"
+	"github.com/llmc-go/llmc/ir/dtype"
+	"github.com/llmc-go/llmc/ir/tile"
+	"github.com/llmc-go/llmc/runtime/program"
 )
 
 // A model runs on inputs that nobody gave: integers index the tables that they look up, through casts, branches and loops, in a
@@ -32,5 +38,20 @@ func TestMadeUpSizes(t *testing.T) {
 	r := llmcRun("bench", models+"tiny-gpt2-kv/model.onnx", "--runs", "1", "--dim", "total_length=1,batch=1")
 	if r.code != exitFailed || !strings.Contains(r.err, "nobody gave a value for sequence, past_length: --dim sequence=N does") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A program that copies a buffer onto itself again and again is followed in time and memory that grow with its steps alone.
+func TestIndexBoundsOfCopies(t *testing.T) {
+	b := tile.NewBuilder()
+	b.Store(1, b.Load(0, dtype.I64))
+	e := program.Entry{Inputs: []program.IO{{Elem: dtype.I64}}, Body: program.Body{Params: []int32{0}}}
+	for range 64 {
+		e.Body.Steps = append(e.Body.Steps, program.Step{Anchor: anchor.Map, In: make([]program.Use, 1), Out: make([]program.Use, 1)})
+	}
+	e.Body.Steps = append(e.Body.Steps, program.Step{Anchor: anchor.Host, In: []program.Use{{}, {Via: []program.Via{{Operand: 0}}}}})
+	p := &program.Program{Progs: []tile.Program{*b.Program()}, Dims: dim.Program{Code: []dim.Instr{{Op: dim.OpConst, Imm: 7}}}}
+	if got := indexBounds(p, &e); len(got) != 1 || got[0] != 7 {
+		t.Errorf("got %v, want 7 for input 0", got)
 	}
 }
