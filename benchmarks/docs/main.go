@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/llmc-go/llmc/benchmarks/internal/section"
+	"github.com/llmc-go/llmc/formats/atomicfile"
 )
 
 //go:generate go run . ../..
@@ -49,20 +51,18 @@ func (d document) update(root string) error {
 	if err != nil || text == string(old) {
 		return err
 	}
-	return os.WriteFile(path, []byte(text), 0o644)
+	return atomicfile.WriteBytes(path, []byte(text))
 }
 
 // render replaces the generated part of a text.
 func (d document) render(text string) (string, error) {
-	begin, end := "<!-- begin "+d.part+" -->\n", "<!-- end "+d.part+" -->"
-	before, rest, ok1 := strings.Cut(text, begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		return "", fmt.Errorf("%s: want the lines %q and %q", d.file, strings.TrimSpace(begin), end)
-	}
 	body, err := d.body()
 	if err != nil {
 		return "", err
 	}
-	return before + begin + body + end + after, nil
+	text, err = section.Replace(text, d.part, body)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", d.file, err)
+	}
+	return text, nil
 }

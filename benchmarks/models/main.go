@@ -20,6 +20,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+
+	"github.com/llmc-go/llmc/formats/atomicfile"
 )
 
 // options are the flags.
@@ -95,7 +97,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", readme, err)
 	}
-	return os.WriteFile(readme, []byte(text), 0o644)
+	return atomicfile.WriteBytes(readme, []byte(text))
 }
 
 func measureAll(ctx context.Context, o options, results string) error {

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/llmc-go/llmc/benchmarks/internal/section"
+	"github.com/llmc-go/llmc/formats/atomicfile"
 )
 
 // result is a stored file: one model.
@@ -54,7 +57,7 @@ func (r *result) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, strings.ReplaceAll(r.Model, "/", "-case")+".json"), append(b, '\n'), 0o644)
+	return atomicfile.WriteBytes(filepath.Join(dir, strings.ReplaceAll(r.Model, "/", "-case")+".json"), append(b, '\n'))
 }
 
 // readResults reads all that is stored, by the models' names.
@@ -89,21 +92,11 @@ func writeTables(text, results string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if text, err = splice(text, t.name, t.table(list)); err != nil {
+		if text, err = section.Replace(text, t.name, "\n"+t.table(list)+"\n"); err != nil {
 			return "", err
 		}
 	}
 	return text, nil
-}
-
-// splice puts a table between the two lines that have its name.
-func splice(text, name, table string) (string, error) {
-	begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->\n"
-	i, k := strings.Index(text, begin), strings.Index(text, end)
-	if i < 0 || k < i {
-		return "", fmt.Errorf("want the lines %q and %q", strings.TrimSpace(begin), strings.TrimSpace(end))
-	}
-	return text[:i+len(begin)] + "\n" + table + "\n" + text[k:], nil
 }
 
 // table has a row for every model and number of threads, the lost and the broken ones too, and a line for each place where

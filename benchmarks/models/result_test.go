@@ -45,19 +45,6 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// The table replaces what stood between the lines, and nothing else.
-func TestSplice(t *testing.T) {
-	const begin, end = "<!-- begin this -->\n", "<!-- end this -->\n"
-	const other = "<!-- begin that -->\nkept\n<!-- end that -->\n"
-	got, err := splice(other+begin+"old\n"+end+"y\n", "this", "new\n")
-	if want := other + begin + "\nnew\n\n" + end + "y\n"; err != nil || got != want {
-		t.Errorf("got %q, %v, want %q", got, err, want)
-	}
-	if _, err := splice(other, "this", "new\n"); err == nil {
-		t.Error("a text without the lines is changed")
-	}
-}
-
 // The README has the lines, and the tables of what is stored.
 func TestReadmeIsCurrent(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
